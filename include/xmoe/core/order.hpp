@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <xmoe/core/view.hpp>
+
+#include <bit>
+#include <limits>
+
+namespace xmoe::inline XMOE_ABI {
+
+/// What selection sorts by: a score, perhaps plus a selection bias. Not a number on purpose: it
+/// converts to nothing, so that a bias can never reach a weight.
+template <class R>
+struct SelectionKey {
+  R value;
+};
+
+/// A key as an integer with the library's total order: +Inf > finite > -Inf > NaN, +0 = -0.
+/// Works on bits, hence also under -ffast-math.
+template <class R>
+XMOE_HD constexpr std::int64_t order_code(SelectionKey<R> key) {
+  if constexpr (sizeof(R) == 4) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(key.value);
+    const std::uint32_t magnitude = bits & 0x7fffffffu;
+    const std::int64_t code = static_cast<std::int64_t>(magnitude);
+    return magnitude > 0x7f800000u ? std::numeric_limits<std::int32_t>::min()
+                                   : ((bits >> 31) != 0 ? -code : code);
+  } else {
+    const std::uint64_t bits = std::bit_cast<std::uint64_t>(key.value);
+    const std::uint64_t magnitude = bits & 0x7fffffffffffffffu;
+    const std::int64_t code = static_cast<std::int64_t>(magnitude);
+    return magnitude > 0x7ff0000000000000u ? std::numeric_limits<std::int64_t>::min()
+                                           : ((bits >> 63) != 0 ? -code : code);
+  }
+}
+
+/// An expert with its place in the order. `a < b`: a stands behind b. Ties: the lower index first.
+template <class R>
+struct Candidate {
+  std::int64_t code;
+  std::int32_t id;
+
+  XMOE_HD static constexpr Candidate make(SelectionKey<R> key, index expert) {
+    return {order_code(key), static_cast<std::int32_t>(expert)};
+  }
+  XMOE_HD constexpr std::int32_t expert() const { return id; }
+  XMOE_HD friend constexpr bool operator<(Candidate a, Candidate b) {
+    return a.code < b.code || (a.code == b.code && a.id > b.id);
+  }
+};
+/// Key and index in one integer: one comparison, and loops over candidates vectorise.
+template <>
+struct Candidate<float> {
+  std::int64_t code;
+
+  XMOE_HD static constexpr Candidate make(SelectionKey<float> key, index expert) {
+    return {static_cast<std::int64_t>(static_cast<std::uint64_t>(order_code(key)) << 32) |
+            static_cast<std::int64_t>(0xffffffffu - static_cast<std::uint32_t>(expert))};
+  }
+  XMOE_HD constexpr std::int32_t expert() const {
+    return static_cast<std::int32_t>(0xffffffffu - static_cast<std::uint32_t>(code & 0xffffffff));
+  }
+  XMOE_HD friend constexpr bool operator<(Candidate a, Candidate b) { return a.code < b.code; }
+};
+
+/// Hands out the candidates of a row, best first.
+///
+///   cost   n picks of E: O(min(n, 16) E) by scanning, the rest O(E + n log E) from a heap
+template <class R>
+class Descending {
+ public:
+  /// Reorders `candidates` once more than a few were asked for.
+  XMOE_HD explicit Descending(VectorView<Candidate<R>> candidates) : all_(candidates) {}
+
+  /// The next one; at most size() calls.
+  XMOE_HD Candidate<R> next() {
+    if (given_ < scans) {
+      last_ = given_ == 0 ? best() : best_below(last_);
+    } else {
+      if (given_ == scans) {
+        make_heap();
+      }
+      last_ = pop();
+    }
+    ++given_;
+    return last_;
+  }
+
+ private:
+  static constexpr index scans = 16;
+
+  XMOE_HD Candidate<R> best() const {
+    Candidate<R> top = all_[0];
+    for (index i = 1; i < all_.size(); ++i) {
+      top = top < all_[i] ? all_[i] : top;
+    }
+    return top;
+  }
+  XMOE_HD Candidate<R> best_below(Candidate<R> limit) const {
+    Candidate<R> top = {};
+    bool found = false;
+    if constexpr (sizeof(Candidate<R>) == sizeof(std::int64_t)) {
+      top.code = std::numeric_limits<std::int64_t>::min();
+      for (index i = 0; i < all_.size(); ++i) {
+        const std::int64_t code = all_[i] < limit ? all_[i].code : top.code;
+        top.code = code > top.code ? code : top.code;
+      }
+    } else {
+      for (index i = 0; i < all_.size(); ++i) {
+        if (all_[i] < limit && (!found || top < all_[i])) {
+          top = all_[i];
+          found = true;
+        }
+      }
+    }
+    return top;
+  }
+  XMOE_HD void make_heap() {
+    for (index i = 0; i < all_.size(); ++i) {
+      if (all_[i] < last_) {
+        all_[heap_++] = all_[i];
+      }
+    }
+    for (index i = heap_ / 2 - 1; i >= 0; --i) {
+      sift(i);
+    }
+  }
+  XMOE_HD Candidate<R> pop() {
+    const Candidate<R> top = all_[0];
+    all_[0] = all_[--heap_];
+    sift(0);
+    return top;
+  }
+  XMOE_HD void sift(index i) {
+    const Candidate<R> moved = all_[i];
+    for (index child = 2 * i + 1; child < heap_; child = 2 * i + 1) {
+      if (child + 1 < heap_ && all_[child] < all_[child + 1]) {
+        ++child;
+      }
+      if (!(moved < all_[child])) {
+        break;
+      }
+      all_[i] = all_[child];
+      i = child;
+    }
+    all_[i] = moved;
+  }
+
+  VectorView<Candidate<R>> all_;
+  Candidate<R> last_ = {};
+  index given_ = 0;
+  index heap_ = 0;
+};
+
+}  // namespace xmoe::inline XMOE_ABI
