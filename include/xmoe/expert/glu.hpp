@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <xmoe/concepts/expert.hpp>
+#include <xmoe/core/grouped.hpp>
+#include <xmoe/expert/activation.hpp>
+#include <xmoe/expert/init.hpp>
+#include <xmoe/expert/steps.hpp>
+
+namespace xmoe::inline XMOE_ABI::expert {
+
+/// Row order of the joint gate-and-up matrix [2H,D], as files have it. A tag: never guessed.
+namespace layout {
+struct Concatenated {
+  static constexpr RowOrder order = RowOrder::gate_up_concatenated;
+};
+struct Interleaved {
+  static constexpr RowOrder order = RowOrder::gate_up_interleaved;
+};
+}  // namespace layout
+
+/// Gated experts: f_e(x) = W2_e (act(Wg_e x + bg_e) * (Wu_e x + bu_e)) + b2_e. SwiGLU with Silu.
+///
+///   Layout  how the rows of gate_up [2H,D] are numbered from outside; memory is the same for both
+///   in      x [T,D] through the plan's tokens
+///   out     rows [M,D], unweighted
+///   grad    parameters +=, dweight = <dy, f>, drows; experts without rows are not touched
+///   cost    6 D H a row; scratch [M,H]; the tape keeps both pre-activations [M,2H]
+///   source  arXiv 2002.05202
+template <class Act = activation::Silu, class Layout = layout::Concatenated>
+struct Glu {
+  bool bias = false;  ///< all three
+  Init init{};
+
+  template <class Traits>
+  struct Weights {
+    using S = typename Traits::scalar;
+    Panels<S> gate_up;       ///< [E,2H,D]
+    Panels<S> gate_up_bias;  ///< [E,2H,1] or nothing
+    Panels<S> down;          ///< [E,D,H]
+    Panels<S> down_bias;     ///< [E,D,1] or nothing
+
+    static void tensors(auto& own, auto&& visit) {
+      visit("gate_up.weight", own.gate_up);
+      visit("gate_up.bias", own.gate_up_bias);
+      visit("down.weight", own.down);
+      visit("down.bias", own.down_bias);
+    }
+  };
+  template <class Traits>
+  Weights<Traits> make_weights(Sizes sizes) const {
+    using P = Panels<typename Traits::scalar>;
+    const index count = sizes.experts;
+    return {P(count, 2 * sizes.expert_dim, sizes.model_dim, Layout::order),
+            bias ? P(count, 2 * sizes.expert_dim, 1, Layout::order) : P(),
+            P(count, sizes.model_dim, sizes.expert_dim),
+            bias ? P(count, sizes.model_dim, 1) : P()};
+  }
+  template <class Traits>
+  void initialize(Weights<Traits>& own, Random random) const {
+    const index dim = own.gate_up.cols();
+    const index hidden = own.down.cols();
+    init.fill(own.gate_up, init.deviation_in, dim, false, random.fork(1));
+    init.fill(own.gate_up_bias, 0.f, dim, true, random.fork(2));
+    init.fill(own.down, init.deviation_out, hidden, false, random.fork(3));
+    init.fill(own.down_bias, 0.f, hidden, true, random.fork(4));
+  }
+  index multiply_adds(Sizes sizes) const { return 3 * sizes.model_dim * sizes.expert_dim; }
+
+  template <class Traits>
+  struct Cache {
+    /// [M,2H padded] Wg x + bg and Wu x + bu, in alternating panels like the rows of gate_up
+    typename Traits::scalar* before = nullptr;
+  };
+
+  template <class Traits, class Own>
+  void forward(Context<Traits>& ctx, const Own& own, const PlanView& plan,
+               MatrixView<const typename Traits::scalar> x,
+               MatrixView<typename Traits::scalar> rows, Cache<Traits>* cache) const {
+    using S = typename Traits::scalar;
+    constexpr index width = Panels<S>::width;
+    const Groups groups{plan.experts, plan.expert_offsets, plan.kept};
+    const index joint = own.gate_up.padded_rows();
+    const index stride = joint / 2;
+    S* before = nullptr;
+    if (cache != nullptr) {
+      before = cache->before = ctx.keep.template take<S>(plan.kept * joint);
+    }
+    const Workspace::Scope scope(ctx.workspace);
+    S* hidden = ctx.workspace.template take<S>(plan.kept * stride);
+    const bool biased = own.gate_up_bias.count() > 0;
+
+    ctx.backend.grouped_forward_pair(
+        ctx.workspace, groups, Rows<S>{x.data(), x.stride(), plan.token}, own.gate_up,
+        [&](index e, index m, index first, const S* gate_sums, const S* up_sums) {
+          S pair[static_cast<std::size_t>(2 * width)];
+          const S* b = biased ? own.gate_up_bias.matrix(e) + 2 * first : nullptr;
+          for (index j = 0; j < width; ++j) {
+            pair[j] = b == nullptr ? gate_sums[j] : gate_sums[j] + b[j];
+            pair[width + j] = b == nullptr ? up_sums[j] : up_sums[j] + b[width + j];
+          }
+          if (before != nullptr) {
+            for (index j = 0; j < 2 * width; ++j) {
+              before[m * joint + 2 * first + j] = pair[j];
+            }
+          }
+          for (index j = 0; j < width; ++j) {
+            hidden[m * stride + first + j] = Act::value(pair[j]) * pair[width + j];
+          }
+        });
+    detail::project_down(ctx, groups, Rows<S>{hidden, stride, nullptr}, own.down, own.down_bias,
+                         rows);
+  }
+
+  template <class Traits, class Own>
+  void backward(Context<Traits>& ctx, const Own& own, const PlanView& plan,
+                MatrixView<const typename Traits::scalar> x, const Cache<Traits>& cache,
+                const RowGradient<Traits>& upstream, Own& gradients,
+                VectorView<typename Traits::routing> dweight,
+                MatrixView<typename Traits::scalar> drows) const {
+    using S = typename Traits::scalar;
+    constexpr index width = Panels<S>::width;
+    const Groups groups{plan.experts, plan.expert_offsets, plan.kept};
+    const index joint = own.gate_up.padded_rows();
+    const index stride = joint / 2;
+    const index hidden_dim = own.down.cols();
+    const Workspace::Scope scope(ctx.workspace);
+    S* hidden = ctx.workspace.template take<S>(plan.kept * stride);
+    S* dhidden = ctx.workspace.template take<S>(plan.kept * stride);
+    S* dbefore = ctx.workspace.template take<S>(plan.kept * joint);
+    const Rows<S> dy = detail::padded_rows(ctx, upstream.dy, own.down.padded_rows(), plan.token);
+
+    ctx.backend.grouped_input_gradient(
+        ctx.workspace, groups, dy, own.down,
+        [&](index, index m, index first, index count, const S* sums) {
+          for (index j = 0; j < count; ++j) {
+            dhidden[m * stride + first + j] = sums[j];
+          }
+        });
+    if (!ctx.measuring()) {
+      detail::for_each_plan_row(ctx, plan, [&](index e, index m) {
+        S* h = hidden + m * stride;
+        S* dh = dhidden + m * stride;
+        for (index j = hidden_dim; j < stride; ++j) {
+          dh[j] = S(0);  // padding: gradients of both pre-activations become 0
+        }
+        for (index first = 0; first < stride; first += width) {
+          const S* pre = cache.before + m * joint + 2 * first;
+          for (index j = 0; j < width; ++j) {
+            h[first + j] = Act::value(pre[j]) * pre[width + j];
+          }
+        }
+        dweight[m] = detail::weight_gradient(h, dh, hidden_dim, dy.row(m), own.down_bias, e);
+        const S w = static_cast<S>(upstream.weight[m]);
+        for (index first = 0; first < stride; first += width) {
+          const S* pre = cache.before + m * joint + 2 * first;
+          S* d = dbefore + m * joint + 2 * first;
+          for (index j = 0; j < width; ++j) {
+            const S g = w * dh[first + j];
+            d[j] = g * pre[width + j] * Act::slope(pre[j]);
+            d[width + j] = g * Act::value(pre[j]);
+            h[first + j] *= w;
+          }
+        }
+      });
+    }
+    detail::down_gradients(ctx, groups, dy, Rows<S>{hidden, stride, nullptr}, upstream.weight,
+                           gradients.down, gradients.down_bias);
+    detail::up_gradients(ctx, groups, Rows<S>{dbefore, joint, nullptr},
+                         Rows<S>{x.data(), x.stride(), plan.token}, own.gate_up, gradients.gate_up,
+                         gradients.gate_up_bias, drows);
+  }
+};
+
+}  // namespace xmoe::inline XMOE_ABI::expert
