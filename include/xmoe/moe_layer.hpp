@@ -1,0 +1,516 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <xmoe/concepts/dispatch.hpp>
+#include <xmoe/concepts/expert.hpp>
+#include <xmoe/concepts/loss.hpp>
+#include <xmoe/concepts/router.hpp>
+#include <xmoe/core/scratch_pool.hpp>
+#include <xmoe/metrics/statistics.hpp>
+
+namespace xmoe::inline XMOE_ABI {
+
+/// A sparse Mixture-of-Experts layer: which experts each token engages (Router), how assignments
+/// travel (Dispatch), what the experts compute (Expert), on which numbers and machine (Traits).
+///
+///     x [T,D] --Router--> Routing --Dispatch--> Plan --Expert--> rows --Dispatch--> y [T,D]
+///
+///   in      x: anything that MatrixView<scalar> is made from; Batch{x, valid} for padding
+///   out     y: the routed part alone, every element written; add the residual yourself
+///   grad    record, then backward; losses on the routing by add_loss in between
+///   throws  shape_error, value_error at the edge, before y is touched
+///
+/// Functions that do not change weights are const and may run concurrently on one layer. Results
+/// are bitwise the same for any number of threads; with dispatch::Dropless also for any batch mates.
+/// Overloads with a Workspace never allocate; the others keep scratch memory inside the layer.
+template <class Router, class Expert, class Dispatch, class Traits = Cpu<float>>
+class MoeLayer {
+  static_assert(RouterPolicy<Router, Traits>,
+                "xmoe::MoeLayer: the first argument is not a Router: it needs forward(ctx, own, "
+                "batch, experts) const -> Decision and max_assignments(tokens, experts), like "
+                "Router<Gate, Score, Select, Weigh>; see <xmoe/concepts/router.hpp>");
+  static_assert(xmoe::Expert<Expert, Traits>,
+                "xmoe::MoeLayer: the second argument is not an Expert: it needs forward(ctx, own, "
+                "plan, x, rows, cache) const -> void; see <xmoe/concepts/expert.hpp>");
+  static_assert(xmoe::Dispatch<Dispatch, Traits>,
+                "xmoe::MoeLayer: the third argument is not a Dispatch: it needs plan(ctx, routing, "
+                "experts), combine(...) and max_rows(...); see <xmoe/concepts/dispatch.hpp>");
+  static_assert(supports<Router, Traits> && supports<Expert, Traits> && supports<Dispatch, Traits>,
+                "xmoe::MoeLayer: one of the policies does not support these Traits; see "
+                "xmoe::supports in <xmoe/core/traits.hpp>");
+
+ public:
+  using traits = Traits;
+  using scalar = typename Traits::scalar;
+  using routing_scalar = typename Traits::routing;
+  using backend_type = typename Traits::backend;
+
+  /// The hyper-parameters of all slots. Change them at run time through `config()`.
+  struct Config {
+    Router router{};
+    Expert expert{};
+    Dispatch dispatch{};
+  };
+
+  /// What the slots own. Weights and gradients have this type alike.
+  struct Weights {
+    weights_of<Router, Traits> router;
+    weights_of<Expert, Traits> expert;
+
+    Parameters parameters() {
+      Parameters list;
+      detail::append(list, "router.", router);
+      detail::append(list, "expert.", expert);
+      return list;
+    }
+  };
+
+  /// Sums of gradients, zeros at first, and which experts ever received one.
+  class Gradients {
+   public:
+    Parameters parameters() { return weights_.parameters(); }
+    /// False: no row reached the expert, its gradients are exactly zero.
+    bool touched(index expert) const { return touched_[expert] != 0; }
+    void zero() {
+      for (const Parameter& p : parameters()) {
+        std::visit([](auto* t) { t->zero(); }, p.tensor);
+      }
+      touched_.zero();
+    }
+
+   private:
+    friend class MoeLayer;
+    Weights weights_;
+    Buffer<std::uint8_t> touched_;
+  };
+
+  /// What backward needs of one forward. Reusable; grows when it must, never shrinks. Keeps views
+  /// of x and of the padding mask, which must stay alive and unchanged until backward.
+  class Tape {
+   public:
+    const Decision<routing_scalar>& decision() const { return decision_; }
+    const PlanView& plan() const { return plan_; }
+
+   private:
+    friend class MoeLayer;
+    Memory memory_;
+    Batch<scalar> batch_;
+    Decision<routing_scalar> decision_;
+    PlanView plan_;
+    cache_of<Expert, Traits> cache_{};
+    MatrixView<routing_scalar> dscores_;  ///< from losses
+    MatrixView<routing_scalar> dlogits_;
+    Random random_;
+    bool recorded_ = false;
+  };
+
+  /// Zeros for weights; see `initialize`. Copies of one backend share its threads.
+  explicit MoeLayer(Sizes sizes, Config config = {}, backend_type backend = backend_type())
+      : sizes_(sizes), config_(std::move(config)), backend_(std::move(backend)) {
+    if (sizes.model_dim < 1 || sizes.experts < 1 || sizes.expert_dim < 1) {
+      detail::fail<shape_error>(
+          "xmoe::MoeLayer: model_dim %td, experts %td, expert_dim %td: each must be 1 or more",
+          sizes.model_dim, sizes.experts, sizes.expert_dim);
+    }
+    check_config();
+    weights_ = make_weights();
+  }
+
+  const Sizes& sizes() const { return sizes_; }
+  Config& config() { return config_; }
+  const Config& config() const { return config_; }
+  backend_type& backend() const { return backend_; }
+
+  /// Starting values, as the policies say. The same seed gives the same weights everywhere.
+  void initialize(Random random) {
+    detail::initialize<Traits>(config_.router, weights_.router, random.fork(1));
+    detail::initialize<Traits>(config_.expert, weights_.expert, random.fork(2));
+  }
+  /// Every tensor by name, in one order; references into this layer.
+  Parameters parameters() { return weights_.parameters(); }
+  Gradients make_gradients() const {
+    Gradients gradients;
+    gradients.weights_ = make_weights();
+    gradients.touched_ = Buffer<std::uint8_t>(sizes_.experts);
+    return gradients;
+  }
+
+  // --- inference -------------------------------------------------------------------------------
+
+  Summary forward(const Batch<scalar>& batch, Out<scalar> y) const {
+    check_io("forward", batch, y);
+    const ScratchPool::Lease lease(pool_);
+    return infer(Run(*lease, Mode::infer), batch, y);
+  }
+  /// The same on the caller's memory, at least workspace_bytes(T). Allocates nothing.
+  Summary forward(Workspace& workspace, const Batch<scalar>& batch, Out<scalar> y) const {
+    check_io("forward", batch, y);
+    const Workspace::Scope scope(workspace);
+    return infer(Run(workspace), batch, y);
+  }
+  /// Worst case over all routings of T tokens; exact.
+  index workspace_bytes(index tokens) const {
+    Workspace size = Workspace::measure();
+    infer(Run(size), nothing(tokens), nothing(tokens));
+    return size.peak();
+  }
+
+  /// The first half of forward: the decision alone.
+  Routing<routing_scalar> route(const Batch<scalar>& batch) const {
+    check_x("route", batch);
+    const ScratchPool::Lease lease(pool_);
+    return Routing<routing_scalar>::copy(decide(Run(*lease, Mode::infer), batch).routing);
+  }
+  /// The second half: experts under a decision made elsewhere (pre-gating, replay, your own router).
+  Summary apply(In<scalar> x, const Routing<routing_scalar>& routing, Out<scalar> y) const {
+    check_io("apply", x, y);
+    if (routing.tokens() != x.rows() || routing.experts() != outputs()) {
+      detail::fail<shape_error>(
+          "xmoe::MoeLayer::apply: routing has %td tokens and %td experts, x has %td tokens and the "
+          "router %td outputs",
+          routing.tokens(), routing.experts(), x.rows(), outputs());
+    }
+    const ScratchPool::Lease lease(pool_);
+    const Run run(*lease, Mode::infer);
+    const RoutingView<routing_scalar> view = routing.view();
+    const PlanView plan = transport(run, view);
+    return compute(run, x, view, plan, y, nullptr);
+  }
+
+  // --- training --------------------------------------------------------------------------------
+
+  /// Forward in training mode that remembers what backward needs. `random` is the stream of this
+  /// step (jitter, random priorities): give every step its own.
+  Summary record(const Batch<scalar>& batch, Out<scalar> y, Tape& tape, Random random = {}) const {
+    check_io("record", batch, y);
+    const ScratchPool::Lease lease(pool_);
+    return record(Run(lease->scratch, tape.memory_, random, /*grow=*/true), batch, y, tape);
+  }
+  Tape record(const Batch<scalar>& batch, Out<scalar> y) const {
+    Tape tape;
+    record(batch, y, tape);
+    return tape;
+  }
+  /// The same on the caller's scratch, at least training_workspace_bytes(T), and a tape that was
+  /// prepared for T tokens. Allocates nothing.
+  Summary record(Workspace& workspace, const Batch<scalar>& batch, Out<scalar> y, Tape& tape,
+                 Random random = {}) const {
+    check_io("record", batch, y);
+    const Workspace::Scope scope(workspace);
+    return record(Run(workspace, tape.memory_, random, /*grow=*/false), batch, y, tape);
+  }
+  /// Makes room in a tape for any routing of T tokens.
+  void prepare(Tape& tape, index tokens) const {
+    Tape sizes;
+    measure_training(sizes, tokens);
+    tape.recorded_ = false;
+    for (Workspace Memory::*arena : {&Memory::decision, &Memory::plan, &Memory::expert}) {
+      (tape.memory_.*arena).clear();
+      (tape.memory_.*arena).reserve((sizes.memory_.*arena).peak());
+    }
+  }
+  /// Scratch of record and of backward, whichever is more: worst case over all routings of T
+  /// tokens.
+  index training_workspace_bytes(index tokens) const {
+    Tape sizes;
+    return measure_training(sizes, tokens);
+  }
+
+  /// Adds a term of the objective that depends on the routing. Returns its value, coefficient
+  /// included; the next backward of this tape carries its gradient. Terms add up.
+  template <class L>
+  double add_loss(Tape& tape, const L& loss) const {
+    static_assert(Loss<L, routing_scalar>,
+                  "xmoe::MoeLayer::add_loss: this is not a Loss: it needs evaluate(view, dscores, "
+                  "dlogits) const -> double; see <xmoe/concepts/loss.hpp>");
+    check_recorded("add_loss", tape);
+    Buffer<routing_scalar> scratch(outputs());
+    const LossView<routing_scalar> view{tape.decision_.logits, tape.decision_.scores,
+                                        tape.decision_.routing, tape.batch_.valid, scratch.view()};
+    return loss.evaluate(view, tape.dscores_, tape.dlogits_);
+  }
+
+  /// Gradients of a recorded call.
+  ///
+  ///   in      dy [T,D]
+  ///   out     dx [T,D], every element written; gradients +=, experts without rows left alone
+  void backward(const Tape& tape, In<scalar> dy, Out<scalar> dx, Gradients& gradients) const {
+    check_backward(tape, dy, dx, gradients);
+    const ScratchPool::Lease lease(pool_);
+    stage(Run(*lease, Mode::train, tape.random_), lease->expert, [&](Context<Traits>& ctx) {
+      pull_back(ctx, tape, dy, dx, gradients.weights_);
+    });
+    touch(tape.plan_, gradients);
+  }
+  /// The same on the caller's scratch, at least training_workspace_bytes(T). Allocates nothing.
+  void backward(Workspace& workspace, const Tape& tape, In<scalar> dy, Out<scalar> dx,
+                Gradients& gradients) const {
+    check_backward(tape, dy, dx, gradients);
+    const Workspace::Scope scope(workspace);
+    Context<Traits> ctx{backend_, workspace, workspace, Mode::train, tape.random_};
+    pull_back(ctx, tape, dy, dx, gradients.weights_);
+    touch(tape.plan_, gradients);
+  }
+
+  /// What the recorded call did, in full.
+  Statistics statistics(const Tape& tape) const {
+    check_recorded("statistics", tape);
+    double row = 0.0;
+    if constexpr (CountsWork<Expert>) {
+      row = 2.0 * static_cast<double>(config_.expert.multiply_adds(sizes_));
+    }
+    const double router =
+        2.0 * static_cast<double>(sizes_.model_dim) * static_cast<double>(outputs());
+    return metrics::statistics(tape.decision_.routing, tape.plan_,
+                               MatrixView<const routing_scalar>(tape.decision_.scores),
+                               tape.batch_.valid, Dispatch::placeholders, row, router);
+  }
+
+ private:
+  // --- the pipeline; every step also runs on measuring memory, where it only takes --------------
+
+  /// Where a call's arrays lie, and whether that memory may grow.
+  struct Run {
+    Workspace& scratch;
+    Workspace& decision;
+    Workspace& plan;
+    Workspace& expert;
+    Mode mode;
+    Random random;
+    bool grow;
+
+    Run(Memory& m, Mode how, Random r = {})
+        : scratch(m.scratch), decision(m.decision), plan(m.plan), expert(m.expert), mode(how),
+          random(r), grow(true) {}
+    explicit Run(Workspace& all)
+        : scratch(all), decision(all), plan(all), expert(all), mode(Mode::infer), grow(false) {}
+    Run(Workspace& s, Memory& tape, Random r, bool grows)
+        : scratch(s), decision(tape.decision), plan(tape.plan), expert(tape.expert),
+          mode(Mode::train), random(r), grow(grows) {}
+  };
+
+  /// Runs a step, after making room for exactly what it takes if memory may grow.
+  template <class F>
+  auto stage(const Run& run, Workspace& keep, F&& step) const {
+    if (run.grow) {
+      Workspace scratch_size = Workspace::measure();
+      Workspace keep_size = Workspace::measure();
+      Context<Traits> measuring{backend_, scratch_size, keep_size, run.mode, run.random};
+      step(measuring);
+      run.scratch.reserve(scratch_size.peak());
+      keep.reserve(keep_size.peak());
+    }
+    Context<Traits> ctx{backend_, run.scratch, keep, run.mode, run.random};
+    return step(ctx);
+  }
+
+  Decision<routing_scalar> decide(const Run& run, const Batch<scalar>& batch,
+                                  Tape* tape = nullptr) const {
+    check_config();
+    return stage(run, run.decision, [&](Context<Traits>& ctx) {
+      if (tape != nullptr) {
+        tape->dscores_ = take_zeros(ctx, batch.x.rows());
+        tape->dlogits_ = take_zeros(ctx, batch.x.rows());
+      }
+      return config_.router.forward(ctx, weights_.router, batch, outputs());
+    });
+  }
+  PlanView transport(const Run& run, const RoutingView<routing_scalar>& routing) const {
+    return stage(run, run.plan, [&](Context<Traits>& ctx) {
+      return config_.dispatch.plan(ctx, routing, sizes_.experts);
+    });
+  }
+  Summary compute(const Run& run, In<scalar> x, const RoutingView<routing_scalar>& routing,
+                  const PlanView& plan, Out<scalar> y, cache_of<Expert, Traits>* cache) const {
+    stage(run, run.expert, [&](Context<Traits>& ctx) {
+      const Workspace::Scope scope(ctx.workspace);
+      const Out<scalar> rows = take_rows(ctx, plan.kept);
+      config_.expert.forward(ctx, weights_.expert, plan, x, rows, cache);
+      config_.dispatch.combine(ctx, plan, routing, In<scalar>(rows), y);
+    });
+    return {routing.valid_tokens, plan.wanted, plan.kept, plan.dropped(), plan.capacity};
+  }
+  Summary infer(const Run& run, const Batch<scalar>& batch, Out<scalar> y) const {
+    const Decision<routing_scalar> decision = decide(run, batch);
+    const PlanView plan = transport(run, decision.routing);
+    return compute(run, batch.x, decision.routing, plan, y, nullptr);
+  }
+  Summary record(const Run& run, const Batch<scalar>& batch, Out<scalar> y, Tape& tape) const {
+    if constexpr (requires { config_.router.check_training(router_sizes()); }) {
+      config_.router.check_training(router_sizes());
+    }
+    tape.recorded_ = false;
+    for (Workspace* arena : {&run.decision, &run.plan, &run.expert}) {
+      arena->clear();
+    }
+    tape.batch_ = batch;
+    tape.random_ = run.random;
+    tape.decision_ = decide(run, batch, &tape);
+    tape.plan_ = transport(run, tape.decision_.routing);
+    const Summary summary =
+        compute(run, batch.x, tape.decision_.routing, tape.plan_, y, &tape.cache_);
+    tape.recorded_ = true;
+    return summary;
+  }
+
+  void pull_back(Context<Traits>& ctx, const Tape& tape, In<scalar> dy, Out<scalar> dx,
+                 Weights& gradients) const {
+    static_assert(DifferentiableRouter<Router, Traits>,
+                  "xmoe::MoeLayer::backward: the router has no backward: one of Gate, Score, Weigh "
+                  "is for inference only; see <xmoe/concepts/router.hpp>");
+    static_assert(DifferentiableExpert<Expert, Traits>,
+                  "xmoe::MoeLayer::backward: the expert has no backward; see "
+                  "<xmoe/concepts/expert.hpp>");
+    static_assert(DifferentiableDispatch<Dispatch, Traits>,
+                  "xmoe::MoeLayer::backward: the dispatch has no combine_backward; see "
+                  "<xmoe/concepts/dispatch.hpp>");
+    using R = routing_scalar;
+    const RoutingView<R>& routing = tape.decision_.routing;
+    const PlanView& plan = tape.plan_;
+    const VectorView<R> row_weight = take_vector(ctx, plan.kept);
+    const VectorView<R> drow = take_vector(ctx, plan.kept);
+    const VectorView<R> dweight = take_vector(ctx, routing.assignments());
+    const Out<scalar> drows = take_rows(ctx, plan.kept);
+    if (!ctx.measuring()) {
+      for (index m = 0; m < plan.kept; ++m) {
+        row_weight[m] = routing.weight[plan.assignment[m]];
+      }
+    }
+    config_.expert.backward(ctx, weights_.expert, plan, tape.batch_.x, tape.cache_,
+                            RowGradient<Traits>{dy, row_weight}, gradients.expert, drow, drows);
+    config_.dispatch.combine_backward(ctx, plan, routing, In<scalar>(drows), dx);
+    if (!ctx.measuring()) {
+      for (index a = 0; a < routing.assignments(); ++a) {  // nothing passes a dropped assignment
+        dweight[a] = plan.row[a] < 0 ? R(0) : drow[plan.row[a]];
+      }
+    }
+    config_.router.backward(ctx, weights_.router, tape.batch_, tape.decision_,
+                            DecisionGradient<R>{dweight, tape.dscores_, tape.dlogits_},
+                            gradients.router, dx);
+  }
+
+  /// Runs record and backward on measuring memory; returns the scratch of the larger one.
+  index measure_training(Tape& tape, index tokens) const {
+    for (Workspace* arena : {&tape.memory_.decision, &tape.memory_.plan, &tape.memory_.expert}) {
+      *arena = Workspace::measure();
+    }
+    Workspace forward_size = Workspace::measure();
+    Workspace backward_size = Workspace::measure();
+    record(Run(forward_size, tape.memory_, {}, false), nothing(tokens), nothing(tokens), tape);
+    Context<Traits> ctx{backend_, backward_size, backward_size, Mode::train};
+    Weights& shapes = const_cast<Weights&>(weights_);  // measuring writes nothing
+    pull_back(ctx, tape, nothing(tokens), nothing(tokens), shapes);
+    return forward_size.peak() > backward_size.peak() ? forward_size.peak() : backward_size.peak();
+  }
+
+  static void touch(const PlanView& plan, Gradients& gradients) {
+    for (index e = 0; e < plan.experts; ++e) {
+      if (plan.load(e) > 0) {
+        gradients.touched_[e] = 1;
+      }
+    }
+  }
+
+  Out<scalar> take_rows(Context<Traits>& ctx, index rows) const {
+    return {ctx.workspace.template take<scalar>(rows * sizes_.model_dim), rows, sizes_.model_dim};
+  }
+  static VectorView<routing_scalar> take_vector(Context<Traits>& ctx, index n) {
+    return {ctx.workspace.template take<routing_scalar>(n), n};
+  }
+  MatrixView<routing_scalar> take_zeros(Context<Traits>& ctx, index tokens) const {
+    auto* numbers = ctx.keep.template take<routing_scalar>(tokens * outputs());
+    for (index i = 0; i < tokens * outputs() && !ctx.measuring(); ++i) {
+      numbers[i] = routing_scalar(0);
+    }
+    return {numbers, tokens, outputs()};
+  }
+  /// [T,D] without memory, for measuring.
+  Out<scalar> nothing(index tokens) const { return {nullptr, tokens, sizes_.model_dim}; }
+
+  /// Columns of the router: experts, and a placeholder if the dispatch has one.
+  index outputs() const { return sizes_.experts + Dispatch::placeholders; }
+  Sizes router_sizes() const { return {sizes_.model_dim, outputs(), sizes_.expert_dim}; }
+  Weights make_weights() const {
+    return {detail::make_weights<Traits>(config_.router, router_sizes()),
+            detail::make_weights<Traits>(config_.expert, sizes_)};
+  }
+
+  // --- the edge ----------------------------------------------------------------------------------
+
+  void check_config() const {
+    detail::check(config_.router, router_sizes());
+    detail::check(config_.expert, sizes_);
+    detail::check(config_.dispatch, sizes_);
+  }
+  void check_matrix(const char* function, const char* name, In<scalar> m, index rows) const {
+    constexpr index most = 0x7fffffff;  // token ids are 32 bit
+    if (m.rows() < 0 || m.rows() > most || (rows >= 0 && m.rows() != rows)) {
+      detail::fail<shape_error>("xmoe::MoeLayer::%s: %s has %td rows, must have %td (at most %td)",
+                                function, name, m.rows(), rows, most);
+    }
+    if (m.cols() != sizes_.model_dim) {
+      detail::fail<shape_error>("xmoe::MoeLayer::%s: %s has %td columns, model_dim is %td", function,
+                                name, m.cols(), sizes_.model_dim);
+    }
+    if (m.stride() < m.cols() && m.rows() > 1) {
+      detail::fail<shape_error>("xmoe::MoeLayer::%s: rows of %s are %td apart, it has %td columns",
+                                function, name, m.stride(), m.cols());
+    }
+    if (m.data() == nullptr && m.rows() > 0) {
+      detail::fail<shape_error>("xmoe::MoeLayer::%s: %s [%td x %td] points nowhere (null)", function,
+                                name, m.rows(), m.cols());
+    }
+  }
+  static bool overlap(In<scalar> a, In<scalar> b) {
+    const auto last = [](In<scalar> m) {
+      return reinterpret_cast<std::uintptr_t>(m.row_data(m.rows() - 1) + m.cols());
+    };
+    return a.rows() > 0 && b.rows() > 0 &&
+           reinterpret_cast<std::uintptr_t>(a.data()) < last(b) &&
+           reinterpret_cast<std::uintptr_t>(b.data()) < last(a);
+  }
+  void check_x(const char* function, const Batch<scalar>& batch) const {
+    check_matrix(function, "x", batch.x, -1);
+    if (batch.valid.size() != 0 && batch.valid.size() != batch.x.rows()) {
+      detail::fail<shape_error>("xmoe::MoeLayer::%s: the padding mask has %td entries, x has %td rows",
+                                function, batch.valid.size(), batch.x.rows());
+    }
+  }
+  void check_io(const char* function, const Batch<scalar>& batch, Out<scalar> y) const {
+    check_x(function, batch);
+    check_matrix(function, "y", y, batch.x.rows());
+    if (overlap(batch.x, y)) {
+      detail::fail<value_error>("xmoe::MoeLayer::%s: y [%td x %td] overlaps x in memory", function,
+                                y.rows(), y.cols());
+    }
+  }
+  static void check_recorded(const char* function, const Tape& tape) {
+    if (!tape.recorded_) {
+      detail::fail<value_error>("xmoe::MoeLayer::%s: nothing is recorded on this tape", function);
+    }
+  }
+  void check_backward(const Tape& tape, In<scalar> dy, Out<scalar> dx,
+                      const Gradients& gradients) const {
+    check_recorded("backward", tape);
+    check_matrix("backward", "dy", dy, tape.batch_.x.rows());
+    check_matrix("backward", "dx", dx, tape.batch_.x.rows());
+    if (overlap(dy, dx) || overlap(tape.batch_.x, dx)) {
+      detail::fail<value_error>(
+          "xmoe::MoeLayer::backward: dx [%td x %td] overlaps dy or x in memory", dx.rows(),
+          dx.cols());
+    }
+    if (gradients.touched_.size() != sizes_.experts) {
+      detail::fail<shape_error>(
+          "xmoe::MoeLayer::backward: gradients are for %td experts, the layer has %td; use "
+          "make_gradients()",
+          gradients.touched_.size(), sizes_.experts);
+    }
+  }
+
+  Sizes sizes_;
+  Config config_;
+  mutable backend_type backend_;
+  Weights weights_;
+  mutable ScratchPool pool_;
+};
+
+}  // namespace xmoe::inline XMOE_ABI

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Everything that runs on a CPU with Eigen alone. Start reading at moe_layer.hpp.
+
+#include <xmoe/core/version.hpp>
+
+#include <xmoe/router/gate/linear.hpp>
+#include <xmoe/router/router.hpp>
+#include <xmoe/router/score/identity.hpp>
+#include <xmoe/router/score/sigmoid.hpp>
+#include <xmoe/router/score/softmax.hpp>
+#include <xmoe/router/select/all.hpp>
+#include <xmoe/router/select/biased.hpp>
+#include <xmoe/router/select/threshold.hpp>
+#include <xmoe/router/select/top_k.hpp>
+#include <xmoe/router/select/top_one.hpp>
+#include <xmoe/router/weigh/normalized.hpp>
+#include <xmoe/router/weigh/raw.hpp>
+#include <xmoe/router/weigh/softmax_picked.hpp>
+
+#include <xmoe/expert/ffn.hpp>
+#include <xmoe/expert/glu.hpp>
+
+#include <xmoe/dispatch/capacity.hpp>
+#include <xmoe/dispatch/dropless.hpp>
+#include <xmoe/dispatch/with_placeholder.hpp>
+
+#include <xmoe/metrics/statistics.hpp>
+
+#include <xmoe/training/gradient_check.hpp>
+#include <xmoe/training/loss/load_balance.hpp>
+#include <xmoe/training/loss/z_loss.hpp>
+#include <xmoe/training/optimizer/adam.hpp>
+#include <xmoe/training/optimizer/sgd.hpp>
+
+#include <xmoe/backend/cpu/backend.hpp>
+
+#include <xmoe/moe_layer.hpp>
