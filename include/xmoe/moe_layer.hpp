@@ -4,7 +4,8 @@
 #include <xmoe/concepts/expert.hpp>
 #include <xmoe/concepts/loss.hpp>
 #include <xmoe/concepts/router.hpp>
-#include <xmoe/core/scratch_pool.hpp>
+#include <xmoe/core/checks.hpp>
+#include <xmoe/core/run.hpp>
 #include <xmoe/metrics/statistics.hpp>
 
 namespace xmoe::inline XMOE_ABI {
@@ -20,8 +21,9 @@ namespace xmoe::inline XMOE_ABI {
 ///   throws  shape_error, value_error at the edge, before y is touched
 ///
 /// Functions that do not change weights are const and may run concurrently on one layer. Results
-/// are bitwise the same for any number of threads; with dispatch::Dropless also for any batch mates.
-/// Overloads with a Workspace never allocate; the others keep scratch memory inside the layer.
+/// are bitwise the same for any number of threads; with dispatch::Dropless also for any batch
+/// mates. Overloads with a Workspace never allocate; the others keep scratch memory inside the
+/// layer.
 template <class Router, class Expert, class Dispatch, class Traits = Cpu<float>>
 class MoeLayer {
   static_assert(RouterPolicy<Router, Traits>,
@@ -118,7 +120,9 @@ class MoeLayer {
   const Sizes& sizes() const { return sizes_; }
   Config& config() { return config_; }
   const Config& config() const { return config_; }
-  backend_type& backend() const { return backend_; }
+  const backend_type& backend() const { return backend_; }
+  /// Other threads from now on, e.g. cpu::Backend(8). Results do not change.
+  void set_backend(backend_type backend) { backend_ = std::move(backend); }
 
   /// Starting values, as the policies say. The same seed gives the same weights everywhere.
   void initialize(Random random) {
@@ -137,32 +141,33 @@ class MoeLayer {
   // --- inference -------------------------------------------------------------------------------
 
   Summary forward(const Batch<scalar>& batch, Out<scalar> y) const {
-    check_io("forward", batch, y);
+    check_io("xmoe::MoeLayer::forward", batch, y);
     const ScratchPool::Lease lease(pool_);
-    return infer(Run(*lease, Mode::infer), batch, y);
+    return infer(detail::Run(*lease, Mode::infer), batch, y);
   }
   /// The same on the caller's memory, at least workspace_bytes(T). Allocates nothing.
   Summary forward(Workspace& workspace, const Batch<scalar>& batch, Out<scalar> y) const {
-    check_io("forward", batch, y);
+    check_io("xmoe::MoeLayer::forward", batch, y);
     const Workspace::Scope scope(workspace);
-    return infer(Run(workspace), batch, y);
+    return infer(detail::Run(workspace), batch, y);
   }
   /// Worst case over all routings of T tokens; exact.
   index workspace_bytes(index tokens) const {
     Workspace size = Workspace::measure();
-    infer(Run(size), nothing(tokens), nothing(tokens));
+    infer(detail::Run(size), nothing(tokens), nothing(tokens));
     return size.peak();
   }
 
   /// The first half of forward: the decision alone.
   Routing<routing_scalar> route(const Batch<scalar>& batch) const {
-    check_x("route", batch);
+    detail::check_batch("xmoe::MoeLayer::route", batch, sizes_.model_dim);
     const ScratchPool::Lease lease(pool_);
-    return Routing<routing_scalar>::copy(decide(Run(*lease, Mode::infer), batch).routing);
+    return Routing<routing_scalar>::copy(decide(detail::Run(*lease, Mode::infer), batch).routing);
   }
-  /// The second half: experts under a decision made elsewhere (pre-gating, replay, your own router).
+  /// The second half: experts under a decision made elsewhere (pre-gating, replay, your own
+  /// router).
   Summary apply(In<scalar> x, const Routing<routing_scalar>& routing, Out<scalar> y) const {
-    check_io("apply", x, y);
+    check_io("xmoe::MoeLayer::apply", x, y);
     if (routing.tokens() != x.rows() || routing.experts() != outputs()) {
       detail::fail<shape_error>(
           "xmoe::MoeLayer::apply: routing has %td tokens and %td experts, x has %td tokens and the "
@@ -170,7 +175,7 @@ class MoeLayer {
           routing.tokens(), routing.experts(), x.rows(), outputs());
     }
     const ScratchPool::Lease lease(pool_);
-    const Run run(*lease, Mode::infer);
+    const detail::Run run(*lease, Mode::infer);
     const RoutingView<routing_scalar> view = routing.view();
     const PlanView plan = transport(run, view);
     return compute(run, x, view, plan, y, nullptr);
@@ -181,9 +186,9 @@ class MoeLayer {
   /// Forward in training mode that remembers what backward needs. `random` is the stream of this
   /// step (jitter, random priorities): give every step its own.
   Summary record(const Batch<scalar>& batch, Out<scalar> y, Tape& tape, Random random = {}) const {
-    check_io("record", batch, y);
+    check_io("xmoe::MoeLayer::record", batch, y);
     const ScratchPool::Lease lease(pool_);
-    return record(Run(lease->scratch, tape.memory_, random, /*grow=*/true), batch, y, tape);
+    return record(detail::Run(lease->scratch, tape.memory_, random, /*grow=*/true), batch, y, tape);
   }
   Tape record(const Batch<scalar>& batch, Out<scalar> y) const {
     Tape tape;
@@ -194,9 +199,9 @@ class MoeLayer {
   /// prepared for T tokens. Allocates nothing.
   Summary record(Workspace& workspace, const Batch<scalar>& batch, Out<scalar> y, Tape& tape,
                  Random random = {}) const {
-    check_io("record", batch, y);
+    check_io("xmoe::MoeLayer::record", batch, y);
     const Workspace::Scope scope(workspace);
-    return record(Run(workspace, tape.memory_, random, /*grow=*/false), batch, y, tape);
+    return record(detail::Run(workspace, tape.memory_, random, /*grow=*/false), batch, y, tape);
   }
   /// Makes room in a tape for any routing of T tokens.
   void prepare(Tape& tape, index tokens) const {
@@ -236,9 +241,8 @@ class MoeLayer {
   void backward(const Tape& tape, In<scalar> dy, Out<scalar> dx, Gradients& gradients) const {
     check_backward(tape, dy, dx, gradients);
     const ScratchPool::Lease lease(pool_);
-    stage(Run(*lease, Mode::train, tape.random_), lease->expert, [&](Context<Traits>& ctx) {
-      pull_back(ctx, tape, dy, dx, gradients.weights_);
-    });
+    stage(detail::Run(*lease, Mode::train, tape.random_), lease->expert,
+          [&](Context<Traits>& ctx) { pull_back(ctx, tape, dy, dx, gradients.weights_); });
     touch(tape.plan_, gradients);
   }
   /// The same on the caller's scratch, at least training_workspace_bytes(T). Allocates nothing.
@@ -268,42 +272,12 @@ class MoeLayer {
  private:
   // --- the pipeline; every step also runs on measuring memory, where it only takes --------------
 
-  /// Where a call's arrays lie, and whether that memory may grow.
-  struct Run {
-    Workspace& scratch;
-    Workspace& decision;
-    Workspace& plan;
-    Workspace& expert;
-    Mode mode;
-    Random random;
-    bool grow;
-
-    Run(Memory& m, Mode how, Random r = {})
-        : scratch(m.scratch), decision(m.decision), plan(m.plan), expert(m.expert), mode(how),
-          random(r), grow(true) {}
-    explicit Run(Workspace& all)
-        : scratch(all), decision(all), plan(all), expert(all), mode(Mode::infer), grow(false) {}
-    Run(Workspace& s, Memory& tape, Random r, bool grows)
-        : scratch(s), decision(tape.decision), plan(tape.plan), expert(tape.expert),
-          mode(Mode::train), random(r), grow(grows) {}
-  };
-
-  /// Runs a step, after making room for exactly what it takes if memory may grow.
   template <class F>
-  auto stage(const Run& run, Workspace& keep, F&& step) const {
-    if (run.grow) {
-      Workspace scratch_size = Workspace::measure();
-      Workspace keep_size = Workspace::measure();
-      Context<Traits> measuring{backend_, scratch_size, keep_size, run.mode, run.random};
-      step(measuring);
-      run.scratch.reserve(scratch_size.peak());
-      keep.reserve(keep_size.peak());
-    }
-    Context<Traits> ctx{backend_, run.scratch, keep, run.mode, run.random};
-    return step(ctx);
+  auto stage(const detail::Run& run, Workspace& keep, F&& step) const {
+    return detail::stage<Traits>(backend_, run, keep, step);
   }
 
-  Decision<routing_scalar> decide(const Run& run, const Batch<scalar>& batch,
+  Decision<routing_scalar> decide(const detail::Run& run, const Batch<scalar>& batch,
                                   Tape* tape = nullptr) const {
     check_config();
     return stage(run, run.decision, [&](Context<Traits>& ctx) {
@@ -314,12 +288,12 @@ class MoeLayer {
       return config_.router.forward(ctx, weights_.router, batch, outputs());
     });
   }
-  PlanView transport(const Run& run, const RoutingView<routing_scalar>& routing) const {
+  PlanView transport(const detail::Run& run, const RoutingView<routing_scalar>& routing) const {
     return stage(run, run.plan, [&](Context<Traits>& ctx) {
       return config_.dispatch.plan(ctx, routing, sizes_.experts);
     });
   }
-  Summary compute(const Run& run, In<scalar> x, const RoutingView<routing_scalar>& routing,
+  Summary compute(const detail::Run& run, In<scalar> x, const RoutingView<routing_scalar>& routing,
                   const PlanView& plan, Out<scalar> y, cache_of<Expert, Traits>* cache) const {
     stage(run, run.expert, [&](Context<Traits>& ctx) {
       const Workspace::Scope scope(ctx.workspace);
@@ -329,12 +303,13 @@ class MoeLayer {
     });
     return {routing.valid_tokens, plan.wanted, plan.kept, plan.dropped(), plan.capacity};
   }
-  Summary infer(const Run& run, const Batch<scalar>& batch, Out<scalar> y) const {
+  Summary infer(const detail::Run& run, const Batch<scalar>& batch, Out<scalar> y) const {
     const Decision<routing_scalar> decision = decide(run, batch);
     const PlanView plan = transport(run, decision.routing);
     return compute(run, batch.x, decision.routing, plan, y, nullptr);
   }
-  Summary record(const Run& run, const Batch<scalar>& batch, Out<scalar> y, Tape& tape) const {
+  Summary record(const detail::Run& run, const Batch<scalar>& batch, Out<scalar> y,
+                 Tape& tape) const {
     if constexpr (requires { config_.router.check_training(router_sizes()); }) {
       config_.router.check_training(router_sizes());
     }
@@ -395,7 +370,8 @@ class MoeLayer {
     }
     Workspace forward_size = Workspace::measure();
     Workspace backward_size = Workspace::measure();
-    record(Run(forward_size, tape.memory_, {}, false), nothing(tokens), nothing(tokens), tape);
+    record(detail::Run(forward_size, tape.memory_, {}, false), nothing(tokens), nothing(tokens),
+           tape);
     Context<Traits> ctx{backend_, backward_size, backward_size, Mode::train};
     Weights& shapes = const_cast<Weights&>(weights_);  // measuring writes nothing
     pull_back(ctx, tape, nothing(tokens), nothing(tokens), shapes);
@@ -441,47 +417,10 @@ class MoeLayer {
     detail::check(config_.expert, sizes_);
     detail::check(config_.dispatch, sizes_);
   }
-  void check_matrix(const char* function, const char* name, In<scalar> m, index rows) const {
-    constexpr index most = 0x7fffffff;  // token ids are 32 bit
-    if (m.rows() < 0 || m.rows() > most || (rows >= 0 && m.rows() != rows)) {
-      detail::fail<shape_error>("xmoe::MoeLayer::%s: %s has %td rows, must have %td (at most %td)",
-                                function, name, m.rows(), rows, most);
-    }
-    if (m.cols() != sizes_.model_dim) {
-      detail::fail<shape_error>("xmoe::MoeLayer::%s: %s has %td columns, model_dim is %td", function,
-                                name, m.cols(), sizes_.model_dim);
-    }
-    if (m.stride() < m.cols() && m.rows() > 1) {
-      detail::fail<shape_error>("xmoe::MoeLayer::%s: rows of %s are %td apart, it has %td columns",
-                                function, name, m.stride(), m.cols());
-    }
-    if (m.data() == nullptr && m.rows() > 0) {
-      detail::fail<shape_error>("xmoe::MoeLayer::%s: %s [%td x %td] points nowhere (null)", function,
-                                name, m.rows(), m.cols());
-    }
-  }
-  static bool overlap(In<scalar> a, In<scalar> b) {
-    const auto last = [](In<scalar> m) {
-      return reinterpret_cast<std::uintptr_t>(m.row_data(m.rows() - 1) + m.cols());
-    };
-    return a.rows() > 0 && b.rows() > 0 &&
-           reinterpret_cast<std::uintptr_t>(a.data()) < last(b) &&
-           reinterpret_cast<std::uintptr_t>(b.data()) < last(a);
-  }
-  void check_x(const char* function, const Batch<scalar>& batch) const {
-    check_matrix(function, "x", batch.x, -1);
-    if (batch.valid.size() != 0 && batch.valid.size() != batch.x.rows()) {
-      detail::fail<shape_error>("xmoe::MoeLayer::%s: the padding mask has %td entries, x has %td rows",
-                                function, batch.valid.size(), batch.x.rows());
-    }
-  }
   void check_io(const char* function, const Batch<scalar>& batch, Out<scalar> y) const {
-    check_x(function, batch);
-    check_matrix(function, "y", y, batch.x.rows());
-    if (overlap(batch.x, y)) {
-      detail::fail<value_error>("xmoe::MoeLayer::%s: y [%td x %td] overlaps x in memory", function,
-                                y.rows(), y.cols());
-    }
+    detail::check_batch(function, batch, sizes_.model_dim);
+    detail::check_matrix<scalar>(function, "y", y, batch.x.rows(), sizes_.model_dim);
+    detail::check_apart<scalar>(function, "y", y, "x", batch.x);
   }
   static void check_recorded(const char* function, const Tape& tape) {
     if (!tape.recorded_) {
@@ -491,13 +430,12 @@ class MoeLayer {
   void check_backward(const Tape& tape, In<scalar> dy, Out<scalar> dx,
                       const Gradients& gradients) const {
     check_recorded("backward", tape);
-    check_matrix("backward", "dy", dy, tape.batch_.x.rows());
-    check_matrix("backward", "dx", dx, tape.batch_.x.rows());
-    if (overlap(dy, dx) || overlap(tape.batch_.x, dx)) {
-      detail::fail<value_error>(
-          "xmoe::MoeLayer::backward: dx [%td x %td] overlaps dy or x in memory", dx.rows(),
-          dx.cols());
-    }
+    const char* const function = "xmoe::MoeLayer::backward";
+    const In<scalar> x = tape.batch_.x;
+    detail::check_matrix<scalar>(function, "dy", dy, x.rows(), sizes_.model_dim);
+    detail::check_matrix<scalar>(function, "dx", dx, x.rows(), sizes_.model_dim);
+    detail::check_apart<scalar>(function, "dx", dx, "dy", dy);
+    detail::check_apart<scalar>(function, "dx", dx, "x", x);
     if (gradients.touched_.size() != sizes_.experts) {
       detail::fail<shape_error>(
           "xmoe::MoeLayer::backward: gradients are for %td experts, the layer has %td; use "

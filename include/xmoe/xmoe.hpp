@@ -18,6 +18,7 @@
 #include <xmoe/router/weigh/normalized.hpp>
 #include <xmoe/router/weigh/raw.hpp>
 #include <xmoe/router/weigh/softmax_picked.hpp>
+#include <xmoe/router/weigh/unit.hpp>
 
 #include <xmoe/expert/ffn.hpp>
 #include <xmoe/expert/glu.hpp>

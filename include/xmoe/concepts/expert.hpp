@@ -10,7 +10,9 @@ struct find_cache {
   struct type {};
 };
 template <class P, class Traits>
-  requires requires { typename P::template Cache<Traits>; }
+requires requires {
+  typename P::template Cache<Traits>;
+}
 struct find_cache<P, Traits> {
   using type = typename P::template Cache<Traits>;
 };
@@ -24,32 +26,32 @@ using cache_of = typename detail::find_cache<P, Traits>::type;
 /// row's expert for token plan.token[m] of x [T,D], unweighted. Writes every element.
 /// `cache` is null when nothing will be differentiated.
 template <class P, class Tr = archetype::Traits>
-concept Expert =
-    Policy<P> && requires(const P& expert, Context<Tr>& ctx, const weights_of<P, Tr>& own,
-                          const PlanView& plan, MatrixView<const typename Tr::scalar> x,
-                          MatrixView<typename Tr::scalar> rows, cache_of<P, Tr>* cache) {
-      { expert.forward(ctx, own, plan, x, rows, cache) } -> std::same_as<void>;
-    };
+concept Expert = Policy<P> &&
+    requires(const P& expert, Context<Tr>& ctx, const weights_of<P, Tr>& own, const PlanView& plan,
+             MatrixView<const typename Tr::scalar> x, MatrixView<typename Tr::scalar> rows,
+             cache_of<P, Tr>* cache) {
+  { expert.forward(ctx, own, plan, x, rows, cache) } -> std::same_as<void>;
+};
 
 /// What arrives at the rows of a plan in backward.
 template <class Tr>
 struct RowGradient {
-  MatrixView<const typename Tr::scalar> dy;            ///< [T,D] gradient of the layer's output
-  VectorView<const typename Tr::routing> weight;       ///< [M] weight of a row
+  MatrixView<const typename Tr::scalar> dy;       ///< [T,D] gradient of the layer's output
+  VectorView<const typename Tr::routing> weight;  ///< [M] weight of a row
 };
 
 /// With gradients: parameters += , dweight [M] = <dy, unweighted output>, drows [M,D] = gradient of
 /// the rows' inputs. Experts without rows are not touched.
 template <class P, class Tr = archetype::Traits>
-concept DifferentiableExpert =
-    Expert<P, Tr> &&
+concept DifferentiableExpert = Expert<P, Tr> &&
     requires(const P& expert, Context<Tr>& ctx, const weights_of<P, Tr>& own, const PlanView& plan,
              MatrixView<const typename Tr::scalar> x, const cache_of<P, Tr>& cache,
              const RowGradient<Tr>& upstream, weights_of<P, Tr>& gradients,
              VectorView<typename Tr::routing> dweight, MatrixView<typename Tr::scalar> drows) {
-      { expert.backward(ctx, own, plan, x, cache, upstream, gradients, dweight, drows) } ->
-          std::same_as<void>;
-    };
+  {
+    expert.backward(ctx, own, plan, x, cache, upstream, gradients, dweight, drows)
+    } -> std::same_as<void>;
+};
 
 /// Multiply-adds of one row through one expert, forward, biases and activations left out.
 template <class P>

@@ -8,10 +8,10 @@ namespace xmoe::inline XMOE_ABI {
 /// What a selector sees of one token, and where it puts its choice.
 template <class R>
 struct SelectRow {
-  VectorView<const R> scores;            ///< [E]
-  VectorView<const R> bias;              ///< [E] added to the scores for ordering only; may be empty
-  VectorView<std::int32_t> chosen;       ///< room for max_assignments(1, E) ids, best first
-  VectorView<Candidate<R>> candidates;   ///< [E] scratch
+  VectorView<const R> scores;           ///< [E]
+  VectorView<const R> bias;             ///< [E] added to the scores for ordering only; may be empty
+  VectorView<std::int32_t> chosen;      ///< room for max_assignments(1, E) ids, best first
+  VectorView<Candidate<R>> candidates;  ///< [E] scratch
 
   index experts() const { return scores.size(); }
   XMOE_HD SelectionKey<R> key(index expert) const {
@@ -38,13 +38,13 @@ struct SelectRow {
 /// The choice is a set of ids; a selector never makes weights. A column-wise or global selector
 /// needs the whole batch and is a router of its own.
 template <class P, class R = float>
-concept Select =
-    Policy<P> && requires(const P& select, index experts) {
-      { select.max_assignments(experts, experts) } -> std::same_as<index>;
-    } &&
-    (requires(const P& select, SelectRow<R> row) {
+concept Select = Policy<P> && requires(const P& select, index experts) {
+  { select.max_assignments(experts, experts) } -> std::same_as<index>;
+} &&(
+    requires(const P& select, SelectRow<R> row) {
       { select.row(row) } -> std::same_as<index>;
-    } || requires(const P& select, SelectRow<R> row, const weights_of<P, archetype::Traits>& own) {
+    } ||
+    requires(const P& select, SelectRow<R> row, const weights_of<P, archetype::Traits>& own) {
       { select.row(row, own) } -> std::same_as<index>;
     });
 

@@ -7,15 +7,16 @@ namespace xmoe::inline XMOE_ABI {
 /// What comes into a layer: tokens and, where somebody wants it, which of them are real.
 template <class S>
 struct Batch {
-  In<S> x;                                ///< [T,D]
-  VectorView<const std::uint8_t> valid{};  ///< [T] 0 = padding: not routed, not counted; empty = all
+  In<S> x;  ///< [T,D]
+  VectorView<const std::uint8_t>
+      valid{};  ///< [T] 0 = padding: not routed, not counted; empty = all
 
   Batch() = default;
   Batch(In<S> tokens, VectorView<const std::uint8_t> mask = {})  // NOLINT
       : x(tokens), valid(mask) {}
   template <class M>
-    requires std::constructible_from<In<S>, const M&>
-  Batch(const M& tokens) : x(tokens) {}  // NOLINT(google-explicit-constructor)
+  requires std::constructible_from < In<S>,
+  const M& > Batch(const M& tokens) : x(tokens) {}  // NOLINT(google-explicit-constructor)
 
   bool is_valid(index token) const { return valid.count == 0 || valid[token] != 0; }
 };

@@ -13,9 +13,9 @@ template <class Traits>
 struct Context {
   typename Traits::backend& backend;
   Workspace& workspace;  ///< scratch, given back at the end of the call
-  Workspace& keep;       ///< arrays that outlive the call: the tape's when recording, else workspace
+  Workspace& keep;  ///< arrays that outlive the call: the tape's when recording, else workspace
   Mode mode = Mode::infer;
-  Random random = {};    ///< base stream of this call
+  Random random = {};  ///< base stream of this call
 
   /// True while sizes are counted: take scratch, then return.
   bool measuring() const { return workspace.measuring(); }

@@ -56,10 +56,10 @@ template <class Error>
 
 /// Internal invariants: checked under XMOE_CHECKED, gone otherwise.
 #if defined(XMOE_CHECKED)
-#define XMOE_ASSERT(condition, text)                                                     \
-  ((condition) ? void(0)                                                                 \
-               : ::xmoe::detail::fail<::xmoe::error>("%s:%d: %s (%s)", __FILE__, __LINE__, \
-                                                     text, #condition))
+#define XMOE_ASSERT(condition, text)                                                             \
+  ((condition) ? void(0)                                                                         \
+               : ::xmoe::detail::fail<::xmoe::error>("%s:%d: %s (%s)", __FILE__, __LINE__, text, \
+                                                     #condition))
 #else
 #define XMOE_ASSERT(condition, text) void(0)
 #endif

@@ -20,9 +20,8 @@ class Executor {
    public:
     template <class F>
     explicit Task(const F& body)
-        : body_(&body), call_([](const void* f, index worker) {
-            (*static_cast<const F*>(f))(worker);
-          }) {}
+        : body_(&body),
+          call_([](const void* f, index worker) { (*static_cast<const F*>(f))(worker); }) {}
     void operator()(index worker) const { call_(body_, worker); }
 
    private:

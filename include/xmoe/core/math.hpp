@@ -20,9 +20,9 @@ template <class S>
 struct exp_range;
 template <>
 struct exp_range<float> {
-  static constexpr float low = -87.3f, high = 88.7f;            // e^x is a normal number between
-  static constexpr float ln2_high = 0.693359375f;               // 9 bits of ln 2: exact times k
-  static constexpr float ln2_low = -2.12194440054690583e-4f;    // the rest of ln 2
+  static constexpr float low = -87.3f, high = 88.7f;          // e^x is a normal number between
+  static constexpr float ln2_high = 0.693359375f;             // 9 bits of ln 2: exact times k
+  static constexpr float ln2_low = -2.12194440054690583e-4f;  // the rest of ln 2
   static constexpr int degree = 7;
 };
 template <>
@@ -53,9 +53,9 @@ XMOE_HD inline S exp(S x) {
   }
   const auto whole = static_cast<std::int32_t>(k);
   const std::int32_t half = whole >> 1;
-  const S value =
-      sum * detail::power_of_two(half, S()) * detail::power_of_two(whole - half, S());
-  const S bounded = x < range::low ? S(0) : (x > range::high ? std::numeric_limits<S>::infinity() : value);
+  const S value = sum * detail::power_of_two(half, S()) * detail::power_of_two(whole - half, S());
+  const S bounded =
+      x < range::low ? S(0) : (x > range::high ? std::numeric_limits<S>::infinity() : value);
   return number ? bounded : x;
 }
 

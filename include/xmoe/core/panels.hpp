@@ -77,7 +77,8 @@ class Panels {
   const S& at(index i, index row, index col = 0) const { return values_[offset(i, row, col)]; }
 
   /// Reads the whole stack from plain numbers [count, rows, cols], or [count, cols, rows] if
-  /// `transposed` (the layouts of files). Throws shape_error if there are not exactly size() of them.
+  /// `transposed` (the layouts of files). Throws shape_error if there are not exactly size() of
+  /// them.
   void load(std::span<const S> numbers, bool transposed = false) {
     visit(static_cast<index>(numbers.size()), transposed, "load",
           [&](S& stored, std::size_t i) { stored = numbers[i]; });
@@ -100,8 +101,8 @@ class Panels {
     for (index i = 0; i < count_; ++i) {
       for (index row = 0; row < rows_; ++row) {
         for (index col = 0; col < cols_; ++col) {
-          const index plain = transposed ? (i * cols_ + col) * rows_ + row
-                                         : (i * rows_ + row) * cols_ + col;
+          const index plain =
+              transposed ? (i * cols_ + col) * rows_ + row : (i * rows_ + row) * cols_ + col;
           f(at(i, row, col), static_cast<std::size_t>(plain));
         }
       }

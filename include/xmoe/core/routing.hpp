@@ -106,7 +106,8 @@ class Routing {
   static Routing copy(const RoutingView<R>& view) {
     const auto n = static_cast<std::size_t>(view.assignments());
     Routing result = unchecked(
-        view.experts, std::span<const index>(view.offsets, static_cast<std::size_t>(view.tokens) + 1),
+        view.experts,
+        std::span<const index>(view.offsets, static_cast<std::size_t>(view.tokens) + 1),
         std::span<const std::int32_t>(view.expert, n), std::span<const R>(view.weight, n));
     result.score_.assign(view.score, view.score + n);
     result.valid_tokens_ = view.valid_tokens;

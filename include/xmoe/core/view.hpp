@@ -24,8 +24,7 @@ struct VectorView {
   XMOE_HD constexpr S* begin() const { return first; }
   XMOE_HD constexpr S* end() const { return first + count; }
   XMOE_HD constexpr operator VectorView<const S>() const  // NOLINT(google-explicit-constructor)
-    requires(!std::is_const_v<S>)
-  {
+      requires(!std::is_const_v<S>) {
     return {first, count};
   }
 };
@@ -44,8 +43,8 @@ concept EigenLike = requires(M& m) {
 };
 /// Row-major, or a single column (which reads the same way in both orders).
 template <class M>
-concept RowMajorLike = EigenLike<M> && (bool(std::remove_cvref_t<M>::IsRowMajor) ||
-                                        std::remove_cvref_t<M>::ColsAtCompileTime == 1);
+concept RowMajorLike = EigenLike<M> &&
+    (bool(std::remove_cvref_t<M>::IsRowMajor) || std::remove_cvref_t<M>::ColsAtCompileTime == 1);
 template <class M, class S>
 concept PointsTo = std::convertible_to<decltype(std::declval<M&>().data()), S*>;
 }  // namespace detail
@@ -78,14 +77,14 @@ class MatrixView {
   }
 
   template <class T>
-    requires(std::is_const_v<S> && std::same_as<T, std::remove_const_t<S>>)
-  XMOE_HD constexpr MatrixView(const MatrixView<T, Space>& other)  // NOLINT
+  requires(std::is_const_v<S>&& std::same_as<T, std::remove_const_t<S>>) XMOE_HD
+      constexpr MatrixView(const MatrixView<T, Space>& other)  // NOLINT
       : MatrixView(other.data(), other.rows(), other.cols(), other.stride()) {}
 
   /// From a row-major Eigen object. Throws shape_error if its columns are strided.
   template <class M>
-    requires(std::same_as<Space, host> && detail::RowMajorLike<M> && detail::PointsTo<M, S>)
-  constexpr MatrixView(M&& matrix)  // NOLINT(google-explicit-constructor)
+  requires(std::same_as<Space, host>&& detail::RowMajorLike<M>&& detail::PointsTo<
+           M, S>) constexpr MatrixView(M&& matrix)  // NOLINT(google-explicit-constructor)
       : data_(matrix.data()), rows_(matrix.rows()), cols_(matrix.cols()) {
     constexpr bool row_major = bool(std::remove_cvref_t<M>::IsRowMajor);
     stride_ = row_major ? static_cast<index>(matrix.outerStride())
@@ -97,11 +96,13 @@ class MatrixView {
   }
 
   template <class M>
-    requires(std::same_as<Space, host> && detail::EigenLike<M> && !detail::RowMajorLike<M>)
-  constexpr MatrixView(M&&) {  // NOLINT(google-explicit-constructor)
-    static_assert(detail::RowMajorLike<M>,
-                  "xmoe::MatrixView: a column-major Eigen matrix cannot be viewed as rows; declare "
-                  "it Eigen::RowMajor, or copy it with xmoe::interop::row_major (interop/eigen.hpp)");
+  requires(
+      std::same_as<Space, host>&& detail::EigenLike<M> &&
+      !detail::RowMajorLike<M>) constexpr MatrixView(M&&) {  // NOLINT(google-explicit-constructor)
+    static_assert(
+        detail::RowMajorLike<M>,
+        "xmoe::MatrixView: a column-major Eigen matrix cannot be viewed as rows; declare "
+        "it Eigen::RowMajor, or copy it with xmoe::interop::row_major (interop/eigen.hpp)");
   }
 
   XMOE_HD constexpr S* data() const { return data_; }

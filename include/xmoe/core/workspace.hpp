@@ -13,12 +13,17 @@ namespace xmoe::inline XMOE_ABI {
 ///     S* rows = workspace.take<S>(n);
 ///     if (workspace.measuring()) { return; }
 ///
-/// and its size can never drift from its use. Not thread-safe: one workspace per concurrent call.
+/// and its size can never drift from its use. Arrays that outlive a call come from `ctx.keep`,
+/// which may be the same block: take them before opening a Scope on scratch. Not thread-safe: one
+/// workspace per concurrent call.
 class Workspace {
  public:
   /// Nothing inside: every `take` of more than zero elements fails.
   Workspace() = default;
   explicit Workspace(index bytes) : memory_(bytes, uninitialized) {}
+  // Arrays point into the block: it moves, but is never copied.
+  Workspace(Workspace&&) noexcept = default;
+  Workspace& operator=(Workspace&&) noexcept = default;
   /// A workspace that only counts.
   static Workspace measure() {
     Workspace result;

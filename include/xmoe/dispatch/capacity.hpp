@@ -44,7 +44,8 @@ struct CapacityBy {
     index c = tokens;
     if (limit == Limit::factor) {
       const double f = mode == Mode::train ? factor : eval_factor.value_or(factor);
-      const double share = std::ceil(static_cast<double>(tokens) / static_cast<double>(experts) * f);
+      const double share =
+          std::ceil(static_cast<double>(tokens) / static_cast<double>(experts) * f);
       c = share < static_cast<double>(tokens) ? static_cast<index>(share) : tokens;
       c = c < minimum ? minimum : c;
     } else if (limit == Limit::absolute) {
@@ -121,8 +122,7 @@ struct CapacityBy {
           claims[i] = {order_code(SelectionKey<R>{routing.score[a]}), 0, a,
                        static_cast<std::int32_t>(a - routing.begin(t))};
           if constexpr (Priority::draws) {
-            const auto block =
-                draws.block(static_cast<std::uint64_t>(t * routing.experts + e));
+            const auto block = draws.block(static_cast<std::uint64_t>(t * routing.experts + e));
             claims[i].random = (std::uint64_t{block.word[0]} << 32) | block.word[1];
           }
         }

@@ -8,10 +8,10 @@ namespace xmoe::inline XMOE_ABI::priority {
 
 /// One token's wish for one expert.
 struct Claim {
-  std::int64_t score;      ///< order_code of the chosen expert's score
-  std::uint64_t random;    ///< drawn for (token, expert); only if the priority asks for it
-  index assignment;        ///< place in the routing: ascending with the token
-  std::int32_t rank;       ///< 0 = the token's first choice
+  std::int64_t score;    ///< order_code of the chosen expert's score
+  std::uint64_t random;  ///< drawn for (token, expert); only if the priority asks for it
+  index assignment;      ///< place in the routing: ascending with the token
+  std::int32_t rank;     ///< 0 = the token's first choice
 };
 
 /// All first choices before all second ones; inside a rank the larger score, then the lower token.

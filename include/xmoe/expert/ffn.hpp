@@ -39,10 +39,8 @@ struct Ffn {
   Weights<Traits> make_weights(Sizes sizes) const {
     using P = Panels<typename Traits::scalar>;
     const index count = sizes.experts;
-    return {P(count, sizes.expert_dim, sizes.model_dim),
-            bias ? P(count, sizes.expert_dim, 1) : P(),
-            P(count, sizes.model_dim, sizes.expert_dim),
-            bias ? P(count, sizes.model_dim, 1) : P()};
+    return {P(count, sizes.expert_dim, sizes.model_dim), bias ? P(count, sizes.expert_dim, 1) : P(),
+            P(count, sizes.model_dim, sizes.expert_dim), bias ? P(count, sizes.model_dim, 1) : P()};
   }
   template <class Traits>
   void initialize(Weights<Traits>& own, Random random) const {
@@ -76,23 +74,22 @@ struct Ffn {
     S* hidden = ctx.workspace.template take<S>(plan.kept * stride);
     const bool biased = own.up_bias.count() > 0;
 
-    ctx.backend.grouped_forward(
-        ctx.workspace, groups, Rows<S>{x.data(), x.stride(), plan.token}, own.up,
-        [&](index e, index m, index first, const S* sums) {
-          S pre[static_cast<std::size_t>(width)];
-          const S* b = biased ? own.up_bias.matrix(e) + first : nullptr;
-          for (index j = 0; j < width; ++j) {
-            pre[j] = b == nullptr ? sums[j] : sums[j] + b[j];
-          }
-          if (before != nullptr) {
-            for (index j = 0; j < width; ++j) {
-              before[m * stride + first + j] = pre[j];
-            }
-          }
-          for (index j = 0; j < width; ++j) {
-            hidden[m * stride + first + j] = Act::value(pre[j]);
-          }
-        });
+    ctx.backend.grouped_forward(ctx.workspace, groups, Rows<S>{x.data(), x.stride(), plan.token},
+                                own.up, [&](index e, index m, index first, const S* sums) {
+                                  S pre[static_cast<std::size_t>(width)];
+                                  const S* b = biased ? own.up_bias.matrix(e) + first : nullptr;
+                                  for (index j = 0; j < width; ++j) {
+                                    pre[j] = b == nullptr ? sums[j] : sums[j] + b[j];
+                                  }
+                                  if (before != nullptr) {
+                                    for (index j = 0; j < width; ++j) {
+                                      before[m * stride + first + j] = pre[j];
+                                    }
+                                  }
+                                  for (index j = 0; j < width; ++j) {
+                                    hidden[m * stride + first + j] = Act::value(pre[j]);
+                                  }
+                                });
     detail::project_down(ctx, groups, Rows<S>{hidden, stride, nullptr}, own.down, own.down_bias,
                          rows);
   }

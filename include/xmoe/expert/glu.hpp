@@ -52,8 +52,7 @@ struct Glu {
     const index count = sizes.experts;
     return {P(count, 2 * sizes.expert_dim, sizes.model_dim, Layout::order),
             bias ? P(count, 2 * sizes.expert_dim, 1, Layout::order) : P(),
-            P(count, sizes.model_dim, sizes.expert_dim),
-            bias ? P(count, sizes.model_dim, 1) : P()};
+            P(count, sizes.model_dim, sizes.expert_dim), bias ? P(count, sizes.model_dim, 1) : P()};
   }
   template <class Traits>
   void initialize(Weights<Traits>& own, Random random) const {

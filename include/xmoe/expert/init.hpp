@@ -14,9 +14,9 @@ struct Init {
     uniform_fan_in,  ///< U(-1/sqrt(fan_in), 1/sqrt(fan_in)), biases too
   };
   Shape shape = Shape::normal;
-  bool copied = true;          ///< all experts equal (XMoE); else independent draws
-  float deviation_in = 0.02f;  ///< first matrix, for normal
-  float deviation_out = 0.02f; ///< second matrix, for normal
+  bool copied = true;           ///< all experts equal (XMoE); else independent draws
+  float deviation_in = 0.02f;   ///< first matrix, for normal
+  float deviation_out = 0.02f;  ///< second matrix, for normal
 
   /// Fills a stack; `fan_in` as seen by the layer, so that biases [H,1] know theirs.
   template <class S>

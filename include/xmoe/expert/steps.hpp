@@ -13,15 +13,15 @@ void project_down(Ctx& ctx, Groups groups, Rows<S> hidden, const Panels<S>& down
                   const Panels<S>& bias, MatrixView<S> rows) {
   constexpr index width = Panels<S>::width;
   const index dim = down.rows();
-  ctx.backend.grouped_forward(
-      ctx.workspace, groups, hidden, down, [&](index e, index m, index first, const S* sums) {
-        const index count = dim - first < width ? dim - first : width;
-        const S* b = bias.count() > 0 ? bias.matrix(e) + first : nullptr;
-        S* out = rows.row_data(m) + first;
-        for (index j = 0; j < count; ++j) {
-          out[j] = b == nullptr ? sums[j] : sums[j] + b[j];
-        }
-      });
+  ctx.backend.grouped_forward(ctx.workspace, groups, hidden, down,
+                              [&](index e, index m, index first, const S* sums) {
+                                const index count = dim - first < width ? dim - first : width;
+                                const S* b = bias.count() > 0 ? bias.matrix(e) + first : nullptr;
+                                S* out = rows.row_data(m) + first;
+                                for (index j = 0; j < count; ++j) {
+                                  out[j] = b == nullptr ? sums[j] : sums[j] + b[j];
+                                }
+                              });
 }
 
 /// dy [T,D] as rows that the kernels can read to the end of a panel: itself where D fills panels,
@@ -101,14 +101,13 @@ void up_gradients(Ctx& ctx, Groups groups, Rows<S> dbefore, Rows<S> x, const Pan
     ctx.backend.grouped_weight_gradient(ctx.workspace, groups, dbefore, Rows<S>{&one, 0, nullptr},
                                         dbias);
   }
-  ctx.backend.grouped_input_gradient(
-      ctx.workspace, groups, dbefore, up,
-      [&](index, index m, index first, index count, const S* sums) {
-        S* out = drows.row_data(m) + first;
-        for (index j = 0; j < count; ++j) {
-          out[j] = sums[j];
-        }
-      });
+  ctx.backend.grouped_input_gradient(ctx.workspace, groups, dbefore, up,
+                                     [&](index, index m, index first, index count, const S* sums) {
+                                       S* out = drows.row_data(m) + first;
+                                       for (index j = 0; j < count; ++j) {
+                                         out[j] = sums[j];
+                                       }
+                                     });
 }
 
 }  // namespace xmoe::inline XMOE_ABI::expert::detail

@@ -10,8 +10,8 @@ namespace xmoe::inline XMOE_ABI {
 
 /// What one call did: assignments wanted, kept, dropped. Comes back from every forward.
 struct Summary {
-  index tokens = 0;    ///< without padding
-  index wanted = 0;    ///< assignments that the router asked for, placeholders excluded
+  index tokens = 0;  ///< without padding
+  index wanted = 0;  ///< assignments that the router asked for, placeholders excluded
   index kept = 0;
   index dropped = 0;   ///< wanted - kept
   index capacity = 0;  ///< most rows an expert was allowed
@@ -27,15 +27,15 @@ struct Statistics {
   std::vector<index> load;    ///< [E] kept rows of an expert
   std::vector<index> claims;  ///< [E] assignments before capacity
 
-  double wanted_per_token = 0.0;       ///< nbar
-  double kept_per_token = 0.0;         ///< kbar
-  double token_not_full_ratio = 0.0;   ///< share of tokens that lost an assignment
-  double token_no_choice_ratio = 0.0;  ///< share of tokens without any kept expert
-  double skip_ratio = 0.0;             ///< share of tokens that chose the placeholder
-  double expert_not_full_ratio = 0.0;  ///< share of experts with fewer than `capacity` rows
+  double wanted_per_token = 0.0;           ///< nbar
+  double kept_per_token = 0.0;             ///< kbar
+  double token_not_full_ratio = 0.0;       ///< share of tokens that lost an assignment
+  double token_no_choice_ratio = 0.0;      ///< share of tokens without any kept expert
+  double skip_ratio = 0.0;                 ///< share of tokens that chose the placeholder
+  double expert_not_full_ratio = 0.0;      ///< share of experts with fewer than `capacity` rows
   double first_choice_drop_percent = 0.0;  ///< share of tokens whose first choice was dropped
-  double balance_deviation = 0.0;  ///< population deviation of first-choice counts / (T/E)
-  double top_score_mean = 0.0;     ///< mean score of the first choice
+  double balance_deviation = 0.0;          ///< population deviation of first-choice counts / (T/E)
+  double top_score_mean = 0.0;             ///< mean score of the first choice
   double entropy = 0.0;  ///< nats, mean over tokens, of the row of scores divided by its sum
 
   double flops_routed = 0.0;  ///< kept rows, forward; a multiply-add counts 2
@@ -56,9 +56,10 @@ namespace metrics {
 
 /// receive_ratio of an expert: percent of the tokens that asked for it, before capacity.
 inline double receive_percent(const Statistics& s, index expert) {
-  return s.summary.tokens > 0 ? 100.0 * static_cast<double>(s.claims[static_cast<std::size_t>(expert)]) /
-                                    static_cast<double>(s.summary.tokens)
-                              : 0.0;
+  return s.summary.tokens > 0
+             ? 100.0 * static_cast<double>(s.claims[static_cast<std::size_t>(expert)]) /
+                   static_cast<double>(s.summary.tokens)
+             : 0.0;
 }
 
 /// Reads a routing, its plan and its scores; changes nothing.

@@ -35,15 +35,19 @@ struct Router {
   static_assert(Score<S>,
                 "xmoe::Router: the second argument is not a Score: it needs row(logits, scores) "
                 "const -> void; see <xmoe/concepts/score.hpp>");
-  static_assert(Select<Sel>,
-                "xmoe::Router: the third argument is not a Select: it needs row(SelectRow) const -> "
-                "index and max_assignments(tokens, experts); see <xmoe/concepts/select.hpp>");
+  static_assert(
+      Select<Sel>,
+      "xmoe::Router: the third argument is not a Select: it needs row(SelectRow) const -> "
+      "index and max_assignments(tokens, experts); see <xmoe/concepts/select.hpp>");
   static_assert(Weigh<W>,
                 "xmoe::Router: the fourth argument is not a Weigh: it needs row(WeighRow, weights) "
                 "const -> void; see <xmoe/concepts/weigh.hpp>");
   static_assert(
       [] {
-        if constexpr (requires { Sel::always_experts; W::constant_for_one; }) {
+        if constexpr (requires {
+                        Sel::always_experts;
+                        W::constant_for_one;
+                      }) {
           return !(Sel::always_experts == 1 && W::constant_for_one);
         }
         return true;
@@ -52,7 +56,10 @@ struct Router {
       "over the choice are always 1 and pass no gradient; use weigh::Raw");
   static_assert(
       [] {
-        if constexpr (requires { Sel::needs_probabilities; S::probabilities; }) {
+        if constexpr (requires {
+                        Sel::needs_probabilities;
+                        S::probabilities;
+                      }) {
           return !(Sel::needs_probabilities && !S::probabilities);
         }
         return true;
@@ -128,8 +135,7 @@ struct Router {
     decision.routing = RoutingView<R>::take(ctx.keep, tokens, experts, tokens * width);
 
     const Workspace::Scope scope(ctx.workspace);
-    auto* candidates =
-        ctx.workspace.template take<Candidate<R>>(ctx.backend.threads() * experts);
+    auto* candidates = ctx.workspace.template take<Candidate<R>>(ctx.backend.threads() * experts);
     gate.forward(ctx, own.gate, batch, decision.logits);
     if (ctx.measuring()) {
       return decision;
@@ -141,7 +147,9 @@ struct Router {
     for_blocks(ctx, tokens, [&](index t, index worker) {
       const VectorView<R> scores = decision.scores.row(t);
       score.row(VectorView<const R>(decision.logits.row(t)), scores);
-      SelectRow<R> row{scores, {}, {routing.expert + t * width, width},
+      SelectRow<R> row{scores,
+                       {},
+                       {routing.expert + t * width, width},
                        {candidates + worker * experts, experts}};
       routing.offsets[t + 1] = batch.is_valid(t) ? choose(row, own.select) : 0;
     });
@@ -158,11 +166,11 @@ struct Router {
   }
 
   template <class Traits, class Own>
-    requires(DifferentiableGate<G> && DifferentiableScore<S> && DifferentiableWeigh<W>)
-  void backward(Context<Traits>& ctx, const Own& own, const Batch<typename Traits::scalar>& batch,
-                const Decision<typename Traits::routing>& decision,
-                const DecisionGradient<typename Traits::routing>& upstream, Own& gradients,
-                MatrixView<typename Traits::scalar> dx) const {
+  requires(DifferentiableGate<G>&& DifferentiableScore<S>&& DifferentiableWeigh<W>) void backward(
+      Context<Traits>& ctx, const Own& own, const Batch<typename Traits::scalar>& batch,
+      const Decision<typename Traits::routing>& decision,
+      const DecisionGradient<typename Traits::routing>& upstream, Own& gradients,
+      MatrixView<typename Traits::scalar> dx) const {
     using R = typename Traits::routing;
     const index tokens = decision.routing.tokens;
     const index experts = decision.routing.experts;
@@ -178,10 +186,9 @@ struct Router {
         start(dlogits.row(t), upstream.dlogits, t, padded);
         const index begin = decision.routing.begin(t);
         const index count = decision.routing.end(t) - begin;
-        weigh.row_backward(row_of(decision, t),
-                           VectorView<const R>{decision.routing.weight + begin, count},
-                           VectorView<const R>{upstream.dweight.data() + begin, count}, dscores,
-                           dlogits.row(t));
+        weigh.row_backward(
+            row_of(decision, t), VectorView<const R>{decision.routing.weight + begin, count},
+            VectorView<const R>{upstream.dweight.data() + begin, count}, dscores, dlogits.row(t));
         score.row_backward(VectorView<const R>(decision.logits.row(t)),
                            VectorView<const R>(decision.scores.row(t)),
                            VectorView<const R>(dscores), dlogits.row(t));
@@ -213,7 +220,8 @@ struct Router {
   template <class R>
   static WeighRow<R> row_of(const Decision<R>& decision, index t) {
     const index begin = decision.routing.begin(t);
-    return {decision.logits.row(t), decision.scores.row(t),
+    return {decision.logits.row(t),
+            decision.scores.row(t),
             {decision.routing.expert + begin, decision.routing.end(t) - begin}};
   }
   /// Counts to offsets; closes the gaps between the tokens' stretches.

@@ -8,18 +8,18 @@ namespace xmoe::inline XMOE_ABI {
 
 /// How numeric gradients are taken.
 struct GradientCheckOptions {
-  double step = 1e-5;     ///< h of (f(w + h) - f(w - h)) / 2h
-  index most = 200;       ///< elements tried per tensor, spread evenly; 0 = all
+  double step = 1e-5;  ///< h of (f(w + h) - f(w - h)) / 2h
+  index most = 200;    ///< elements tried per tensor, spread evenly; 0 = all
 };
 
 /// Where analytic and numeric gradients differ most.
 struct GradientReport {
-  double worst = 0.0;      ///< |analytic - numeric| / largest gradient of the tensor
-  std::string name;        ///< tensor of the worst element
-  index element = 0;       ///< its place in stored order
+  double worst = 0.0;  ///< |analytic - numeric| / largest gradient of the tensor
+  std::string name;    ///< tensor of the worst element
+  index element = 0;   ///< its place in stored order
   double analytic = 0.0;
   double numeric = 0.0;
-  index checked = 0;       ///< elements compared
+  index checked = 0;  ///< elements compared
 };
 
 /// Compares gradients with central differences. For policies of your own: make the layer with

@@ -38,8 +38,7 @@ struct Linear {
   void initialize(Weights<Traits>& own, Random random) const {
     using R = typename Traits::routing;
     const index cols = own.weight.cols();
-    const R bound = static_cast<R>(init_scale) /
-                    std::sqrt(static_cast<R>(cols > 0 ? cols : 1));
+    const R bound = static_cast<R>(init_scale) / std::sqrt(static_cast<R>(cols > 0 ? cols : 1));
     for (index e = 0; e < own.weight.rows(); ++e) {
       for (index d = 0; d < cols; ++d) {
         const auto position = static_cast<std::uint64_t>(e * cols + d);
@@ -69,8 +68,8 @@ struct Linear {
         ctx.workspace, Groups{1, ctx.measuring() ? nullptr : span, x.rows()},
         Rows<R>{x.data(), x.stride(), nullptr}, own.weight,
         [&](index, index t, index first, const R* sums) {
-          const index count = experts - first < Panels<R>::width ? experts - first
-                                                                 : Panels<R>::width;
+          const index count =
+              experts - first < Panels<R>::width ? experts - first : Panels<R>::width;
           R* out = logits.row_data(t) + first;
           for (index j = 0; j < count; ++j) {
             out[j] = b == nullptr ? sums[j] : sums[j] + b[first + j];
@@ -103,8 +102,7 @@ struct Linear {
         [&](index, index t, index first, index count, const R* sums) {
           auto* out = dx.row_data(t) + first;
           for (index j = 0; j < count; ++j) {
-            const R factor =
-                spread == R(0) ? R(1) : draw(noise, spread, t * dim + first + j);
+            const R factor = spread == R(0) ? R(1) : draw(noise, spread, t * dim + first + j);
             out[j] += sums[j] * factor;
           }
         });

@@ -27,8 +27,11 @@ inline std::vector<Moment> moments_of(const Parameters& parameters) {
 inline void append(Parameters& list, const char* prefix, const Parameters& parameters,
                    std::vector<Moment>& moments) {
   for (std::size_t i = 0; i < moments.size(); ++i) {
-    std::visit([&](auto& t) { list.push_back({prefix + parameters[i].name, Role::remembered, &t}); },
-               moments[i]);
+    std::visit(
+        [&](auto& t) {
+          list.push_back({prefix + parameters[i].name, Role::remembered, &t});
+        },
+        moments[i]);
   }
 }
 

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <xmoe/backend/cpu/vector.hpp>
+#include <xmoe/core/panels.hpp>
+
+namespace xmoe::inline XMOE_ABI::cpu {
+
+/// Memory that a tile asks for while it computes: `step` bytes further at each k, and `chunk` bytes
+/// from one chunk of k to the next. A hint: no address is wrong.
+struct Ahead {
+  std::uintptr_t from = 0;
+  std::uintptr_t step = 0;
+  std::uintptr_t chunk = 0;
+};
+
+/// How the left side of a tile lies in memory: chunks of Panels<S>::width steps of k, in a chunk
+enum class Left {
+  by_row,  ///< [rows][width]: row by row
+  by_step  ///< [width][rows]: step by step
+};
+
+/// The innermost loop of every product: sums[r][n] (+)= sum_k left(r,k) * right(k,n).
+///
+/// Each sum is one chain of multiply-adds in ascending k that starts from 0 or from the number in
+/// `sums`, so its bits depend neither on the height of the tile nor on how k is cut into calls.
+///
+///   depth   number of steps k
+///   left    chunks of `width` steps, `left_chunk` numbers apart, see Left
+///   right   [depth][width]
+///   sums    [rows][width]
+template <class S>
+struct Tile {
+  index depth;
+  const S* left;
+  index left_chunk;
+  const S* right;
+  S* sums;
+  bool from_zero;
+  Ahead ahead = {};
+
+  static constexpr index width = Panels<S>::width;
+  static constexpr index lanes = Simd<S>::lanes;
+  /// Highest tile: two registers a row, and the rest of the register file for the operands.
+  static constexpr index max_rows = XMOE_VECTOR_BYTES == 64 ? 12 : 6;
+
+  /// Computes `rows` <= max_rows rows and the first `columns` <= width columns, rounded up to lanes.
+  template <Left layout>
+  void run(index rows, index columns = width) const {
+    using Function = void (*)(const Tile&, index);
+    static constexpr auto narrow = []<int... r>(std::integer_sequence<int, r...>) {
+      return Table<Function>{{&Tile::compute<layout, r + 1, 1>...}};
+    }(std::make_integer_sequence<int, static_cast<int>(max_rows)>());
+    static constexpr auto wide = []<int... r>(std::integer_sequence<int, r...>) {
+      return Table<Function>{{&Tile::compute<layout, r + 1, 2>...}};
+    }(std::make_integer_sequence<int, static_cast<int>(max_rows)>());
+    index n = 0;
+    for (; n + lanes < columns; n += 2 * lanes) {
+      wide.entry[rows - 1](*this, n);
+    }
+    if (n < columns) {
+      narrow.entry[rows - 1](*this, n);
+    }
+  }
+
+ private:
+  template <class Function>
+  struct Table {
+    Function entry[max_rows];
+  };
+
+  template <Left layout, int rows, int vectors>
+  [[gnu::noinline]] static void compute(const Tile& tile, index column) {
+    using Vector = typename Simd<S>::Vector;
+    constexpr index row_step = layout == Left::by_row ? width : 1;
+    constexpr index k_step = layout == Left::by_row ? 1 : rows;
+    // Below that the memory is the limit, and its own prefetcher does better alone.
+    constexpr bool ask_ahead = rows > 4;
+    Vector sum[std::size_t(rows)][std::size_t(vectors)];
+    S* const sums = tile.sums + column;
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) {
+        sum[r][v] = tile.from_zero ? Vector{} : Simd<S>::load(sums + r * width + v * lanes);
+      }
+    }
+    const S* right = tile.right + column;
+    const S* chunk = tile.left;
+    std::uintptr_t ahead_chunk = tile.ahead.from;
+    const std::uintptr_t ahead_step = tile.ahead.step;
+    for (index left_over = tile.depth; left_over > 0; left_over -= width) {
+      const S* left = chunk;
+      const S* const end = left + (left_over < width ? left_over : width) * k_step;
+      std::uintptr_t ahead = ahead_chunk;
+      for (; left != end; left += k_step) {
+        Vector b[std::size_t(vectors)];
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; ++v) {
+          b[v] = Simd<S>::load(right + v * lanes);
+        }
+        right += width;
+        if constexpr (ask_ahead) {
+          __builtin_prefetch(reinterpret_cast<const void*>(ahead), 0, 2);
+          __builtin_prefetch(reinterpret_cast<const void*>(ahead + 64), 0, 2);
+          ahead += ahead_step;
+        }
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; ++r) {
+          const S a = left[r * row_step];
+#pragma GCC unroll 2
+          for (int v = 0; v < vectors; ++v) {
+            sum[r][v] += a * b[v];
+          }
+        }
+      }
+      chunk += tile.left_chunk;
+      ahead_chunk += tile.ahead.chunk;
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) {
+        Simd<S>::store(sums + r * width + v * lanes, sum[r][v]);
+      }
+    }
+  }
+};
+
+/// `total` things cut into `parts` runs whose lengths differ by at most one.
+struct Split {
+  index total;
+  index parts;
+
+  index begin(index part) const { return part * (total / parts) + min(part, total % parts); }
+  index size(index part) const { return begin(part + 1) - begin(part); }
+  static index min(index a, index b) { return a < b ? a : b; }
+};
+
+inline constexpr index ceil_div(index a, index b) { return (a + b - 1) / b; }
+
+}  // namespace xmoe::inline XMOE_ABI::cpu

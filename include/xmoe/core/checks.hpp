@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <xmoe/core/batch.hpp>
+
+/// What public functions ask of their matrices. Each throws shape_error or value_error that names
+/// the function, the argument and the numbers.
+namespace xmoe::inline XMOE_ABI::detail {
+
+/// A readable [rows, cols] matrix; rows < 0: any number that token ids can count.
+template <class S>
+void check_matrix(const char* function, const char* name, MatrixView<const S> m, index rows,
+                  index cols) {
+  constexpr index most = 0x7fffffff;  // token ids are 32 bit
+  if (m.rows() < 0 || m.rows() > most || (rows >= 0 && m.rows() != rows)) {
+    fail<shape_error>("%s: %s has %td rows, must have %td", function, name, m.rows(),
+                      rows >= 0 ? rows : most);
+  }
+  if (m.cols() != cols) {
+    fail<shape_error>("%s: %s has %td columns, model_dim is %td", function, name, m.cols(), cols);
+  }
+  if (m.stride() < m.cols() && m.rows() > 1) {
+    fail<shape_error>("%s: rows of %s are %td numbers apart, but it has %td columns", function,
+                      name, m.stride(), m.cols());
+  }
+  if (m.data() == nullptr && m.rows() > 0) {
+    fail<shape_error>("%s: %s [%td x %td] points nowhere (null)", function, name, m.rows(),
+                      m.cols());
+  }
+}
+
+/// Tokens with their padding mask.
+template <class S>
+void check_batch(const char* function, const Batch<S>& batch, index cols) {
+  check_matrix(function, "x", batch.x, -1, cols);
+  if (batch.valid.size() != 0 && batch.valid.size() != batch.x.rows()) {
+    fail<shape_error>("%s: the padding mask has %td entries, x has %td rows", function,
+                      batch.valid.size(), batch.x.rows());
+  }
+}
+
+/// Two matrices that share no memory.
+template <class S>
+void check_apart(const char* function, const char* name, MatrixView<const S> m, const char* other,
+                 MatrixView<const S> o) {
+  const auto begin = [](MatrixView<const S> v) {
+    return reinterpret_cast<std::uintptr_t>(v.data());
+  };
+  const auto end = [](MatrixView<const S> v) {
+    return reinterpret_cast<std::uintptr_t>(v.row_data(v.rows() - 1) + v.cols());
+  };
+  if (m.rows() > 0 && o.rows() > 0 && begin(m) < end(o) && begin(o) < end(m)) {
+    fail<value_error>("%s: %s [%td x %td] overlaps %s in memory", function, name, m.rows(),
+                      m.cols(), other);
+  }
+}
+
+}  // namespace xmoe::inline XMOE_ABI::detail
