@@ -88,23 +88,38 @@ class Descending {
  private:
   static constexpr index scans = 16;
 
+  static constexpr bool one_integer = sizeof(Candidate<R>) == sizeof(std::int64_t);
+
   XMOE_HD Candidate<R> best() const {
     Candidate<R> top = all_[0];
-    for (index i = 1; i < all_.size(); ++i) {
-      top = top < all_[i] ? all_[i] : top;
+    if constexpr (one_integer) {  // a plain reduction over integers, so that it vectorises
+      std::int64_t code = top.code;
+      for (index i = 1; i < all_.size(); ++i) {
+        code = all_[i].code > code ? all_[i].code : code;
+      }
+      top.code = code;
+    } else {
+      for (index i = 1; i < all_.size(); ++i) {
+        top = top < all_[i] ? all_[i] : top;
+      }
     }
     return top;
   }
+  /// The best of those behind `limit`; there is one.
   XMOE_HD Candidate<R> best_below(Candidate<R> limit) const {
     Candidate<R> top = {};
-    bool found = false;
-    if constexpr (sizeof(Candidate<R>) == sizeof(std::int64_t)) {
-      top.code = std::numeric_limits<std::int64_t>::min();
+    if constexpr (one_integer) {
+      // The distance below the limit wraps around for those before it, beyond every other one
+      // (codes span less than 2^64): a plain minimum finds the next, and vectorises.
+      const auto start = static_cast<std::uint64_t>(limit.code) - 1;
+      std::uint64_t nearest = std::numeric_limits<std::uint64_t>::max();
       for (index i = 0; i < all_.size(); ++i) {
-        const std::int64_t code = all_[i] < limit ? all_[i].code : top.code;
-        top.code = code > top.code ? code : top.code;
+        const std::uint64_t distance = start - static_cast<std::uint64_t>(all_[i].code);
+        nearest = distance < nearest ? distance : nearest;
       }
+      top.code = static_cast<std::int64_t>(start - nearest);
     } else {
+      bool found = false;
       for (index i = 0; i < all_.size(); ++i) {
         if (all_[i] < limit && (!found || top < all_[i])) {
           top = all_[i];
