@@ -83,6 +83,8 @@ class MoeLayer {
     friend class MoeLayer;
     Weights weights_;
     Buffer<std::uint8_t> touched_;
+    Sizes sizes_{};
+    index numbers_ = 0;  ///< in all tensors
   };
 
   /// What backward needs of one forward. Reusable; grows when it must, never shrinks. Keeps views
@@ -102,6 +104,7 @@ class MoeLayer {
     MatrixView<routing_scalar> dscores_;  ///< from losses
     MatrixView<routing_scalar> dlogits_;
     Random random_;
+    Sizes sizes_{};  ///< of the layer that recorded
     bool recorded_ = false;
   };
 
@@ -115,6 +118,7 @@ class MoeLayer {
     }
     check_config();
     weights_ = make_weights();
+    numbers_ = count(weights_.parameters());
   }
 
   const Sizes& sizes() const { return sizes_; }
@@ -135,6 +139,8 @@ class MoeLayer {
     Gradients gradients;
     gradients.weights_ = make_weights();
     gradients.touched_ = Buffer<std::uint8_t>(sizes_.experts);
+    gradients.sizes_ = sizes_;
+    gradients.numbers_ = count(gradients.weights_.parameters());
     return gradients;
   }
 
@@ -318,6 +324,7 @@ class MoeLayer {
       arena->clear();
     }
     tape.batch_ = batch;
+    tape.sizes_ = sizes_;
     tape.random_ = run.random;
     tape.decision_ = decide(run, batch, &tape);
     tape.plan_ = transport(run, tape.decision_.routing);
@@ -422,9 +429,16 @@ class MoeLayer {
     detail::check_matrix<scalar>(function, "y", y, batch.x.rows(), sizes_.model_dim);
     detail::check_apart<scalar>(function, "y", y, "x", batch.x);
   }
-  static void check_recorded(const char* function, const Tape& tape) {
+  void check_recorded(const char* function, const Tape& tape) const {
     if (!tape.recorded_) {
       detail::fail<value_error>("xmoe::MoeLayer::%s: nothing is recorded on this tape", function);
+    }
+    if (tape.sizes_ != sizes_) {
+      detail::fail<value_error>(
+          "xmoe::MoeLayer::%s: the tape was recorded by a layer of %td x %td x %td (model_dim, "
+          "experts, expert_dim), this one has %td x %td x %td",
+          function, tape.sizes_.model_dim, tape.sizes_.experts, tape.sizes_.expert_dim,
+          sizes_.model_dim, sizes_.experts, sizes_.expert_dim);
     }
   }
   void check_backward(const Tape& tape, In<scalar> dy, Out<scalar> dx,
@@ -436,11 +450,11 @@ class MoeLayer {
     detail::check_matrix<scalar>(function, "dx", dx, x.rows(), sizes_.model_dim);
     detail::check_apart<scalar>(function, "dx", dx, "dy", dy);
     detail::check_apart<scalar>(function, "dx", dx, "x", x);
-    if (gradients.touched_.size() != sizes_.experts) {
+    if (gradients.sizes_ != sizes_ || gradients.numbers_ != numbers_) {
       detail::fail<shape_error>(
-          "xmoe::MoeLayer::backward: gradients are for %td experts, the layer has %td; use "
-          "make_gradients()",
-          gradients.touched_.size(), sizes_.experts);
+          "xmoe::MoeLayer::backward: gradients hold %td numbers for %td experts, the layer has %td "
+          "numbers and %td experts; use make_gradients()",
+          gradients.numbers_, gradients.sizes_.experts, numbers_, sizes_.experts);
     }
   }
 
@@ -448,6 +462,7 @@ class MoeLayer {
   Config config_;
   mutable backend_type backend_;
   Weights weights_;
+  index numbers_ = 0;  ///< in all tensors
   mutable ScratchPool pool_;
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <xmoe/core/bits.hpp>
 #include <xmoe/core/parameters.hpp>
 
 #include <cmath>
@@ -27,7 +28,8 @@ struct GradientReport {
 ///
 ///   in      objective: () -> double, reads the parameters; must not change the choice of experts
 ///           within one step (stay away from ties and thresholds)
-///   out     the worst relative error; below 1e-6 in double for a correct gradient
+///   out     the worst relative error, below 1e-6 in double for a correct gradient; NaN if a
+///           gradient or the objective is
 ///   throws  shape_error if the lists differ; value_error for tensors that are not double
 template <class F>
 GradientReport gradient_check(F&& objective, const Parameters& parameters,
@@ -43,6 +45,11 @@ GradientReport gradient_check(F&& objective, const Parameters& parameters,
     }
     VectorView<double> w = parameters[i].as<double>().values();
     VectorView<double> g = gradients[i].as<double>().values();
+    if (w.size() != g.size()) {
+      detail::fail<shape_error>(
+          "xmoe::gradient_check: parameter '%s' stores %td numbers, gradient '%s' %td",
+          parameters[i].name.c_str(), w.size(), gradients[i].name.c_str(), g.size());
+    }
     double largest = 1e-12;
     for (const double v : g) {
       largest = std::abs(v) > largest ? std::abs(v) : largest;
@@ -58,7 +65,7 @@ GradientReport gradient_check(F&& objective, const Parameters& parameters,
       const double numeric = (above - below) / (2.0 * options.step);
       const double wrong = std::abs(numeric - g[j]) / largest;
       ++report.checked;
-      if (!(wrong <= report.worst)) {
+      if (!(wrong <= report.worst) && !is_nan(report.worst)) {  // the first NaN stays
         report.worst = wrong;
         report.name = parameters[i].name;
         report.element = j;

@@ -41,8 +41,11 @@ struct PackedRows {
 };
 
 /// sums[rows][width] = packed rows times one panel [cols][width].
-template <class S>
-inline void multiply_panel(const PackedRows<S>& a, index cols, const S* panel, S* sums) {
+///
+///   done   (row, rows): called when these rows are ready, while they lie in the first-level cache
+template <class S, class Done>
+inline void multiply_panel(const PackedRows<S>& a, index cols, const S* panel, S* sums,
+                           const Done& done) {
   constexpr index width = Panels<S>::width;
   // A piece of the panel that the second-level cache holds beside the next one and the rows.
   constexpr index piece = 768;
@@ -53,19 +56,16 @@ inline void multiply_panel(const PackedRows<S>& a, index cols, const S* panel, S
     const index k1 = pieces.begin(p + 1) * width;
     const index depth = (k1 < cols ? k1 : cols) - k0;
     const S* right = panel + k0 * width;
-    const auto bytes = static_cast<std::uintptr_t>(depth * width) * sizeof(S);
+    const index lines = depth * width * static_cast<index>(sizeof(S)) / Ahead::line;
     for (index b = 0; b < blocks; ++b) {
       const index height = a.blocks.size(b);
       // One block: run 4 KiB ahead in this piece. Several: each asks for its share of the next.
-      Ahead ahead{reinterpret_cast<std::uintptr_t>(right), 0, 0};
-      if (blocks == 1) {
-        ahead.from += 4096;
-        ahead.step = 128;
-      } else {
-        ahead.from += bytes + bytes * static_cast<std::uintptr_t>(b) / static_cast<std::uintptr_t>(blocks);
-        ahead.step = 128 / static_cast<std::uintptr_t>(blocks);
-      }
-      ahead.chunk = ahead.step * width;
+      const index away = blocks == 1 ? 4096 : (lines + lines * b / blocks) * Ahead::line;
+      const index steps = ceil_div(depth, Ahead::group) * blocks;
+      const index share = ceil_div(lines, steps);
+      const Ahead ahead{reinterpret_cast<std::uintptr_t>(right) + static_cast<std::uintptr_t>(away),
+                        share,
+                        static_cast<std::uintptr_t>(share * (width / Ahead::group) * Ahead::line)};
       Tile<S>{depth,
               a.block(b) + k0 * height,
               height * width,
@@ -74,6 +74,9 @@ inline void multiply_panel(const PackedRows<S>& a, index cols, const S* panel, S
               p == 0,
               ahead}
           .template run<Left::by_row>(height);
+      if (p + 1 == pieces.parts) {
+        done(a.blocks.begin(b), height);
+      }
     }
   }
 }
@@ -102,18 +105,21 @@ void grouped_forward(const Workers& workers, Workspace& workspace, Groups groups
         PackedRows<S>::pack(packed_all + worker * packed_size, a, item.row, item.rows, cols);
     const S* panel = w.matrix(item.group) + item.unit * together * cols * width;
     for (index unit = item.unit; unit < item.unit + item.units; ++unit) {
-      for (index i = 0; i < together; ++i) {
-        multiply_panel(packed, cols, panel, sums + i * item.rows * width);
+      if constexpr (together == 2) {
+        multiply_panel(packed, cols, panel, sums + item.rows * width, [](index, index) {});
         panel += cols * width;
       }
-      for (index r = 0; r < item.rows; ++r) {
-        const S* first = sums + r * width;
-        if constexpr (together == 1) {
-          epilogue(item.group, item.row + r, unit * width, first);
-        } else {
-          epilogue(item.group, item.row + r, unit * width, first, first + item.rows * width);
+      multiply_panel(packed, cols, panel, sums, [&](index first, index height) {
+        for (index r = first; r < first + height; ++r) {
+          const S* const row = sums + r * width;
+          if constexpr (together == 1) {
+            epilogue(item.group, item.row + r, unit * width, row);
+          } else {
+            epilogue(item.group, item.row + r, unit * width, row + item.rows * width, row);
+          }
         }
-      }
+      });
+      panel += cols * width;
     }
   });
 }

@@ -50,8 +50,11 @@ struct InputGradient {
     return left < width ? left : width;
   }
 
-  /// Sums of units [unit, unit+units): the pieces of the weight rows one after the other.
-  void multiply(const S* matrix, index unit, index units) const {
+  /// Sums of units [unit, unit+units): a few panels after the other.
+  ///
+  ///   done   (u, block): called when unit + u is ready for a block of rows
+  template <class Done>
+  void multiply(const S* matrix, index unit, index units, const Done& done) const {
     const index depth = w.padded_rows();
     const Split pieces{w.panels(), ceil_div(w.panels(), pass)};
     const index panel_size = w.cols() * width;
@@ -66,13 +69,10 @@ struct InputGradient {
               matrix + pieces.begin(p) * panel_size + ((unit + u) * width + column) * width;
           for (index b = 0; b < blocks; ++b) {
             // The first block fetches the weights, and the columns that come next.
-            Ahead ahead{reinterpret_cast<std::uintptr_t>(left), 0, 0};
-            if (b == 0) {
-              const auto step = static_cast<std::uintptr_t>(height) * sizeof(S);
-              ahead.from += step * width;
-              ahead.step = step;
-              ahead.chunk = static_cast<std::uintptr_t>(panel_size) * sizeof(S);
-            }
+            const index lines = height * width * static_cast<index>(sizeof(S)) / Ahead::line;
+            const Ahead ahead{reinterpret_cast<std::uintptr_t>(left + height * width),
+                              b == 0 ? ceil_div(lines, width / Ahead::group) : 0,
+                              static_cast<std::uintptr_t>(panel_size) * sizeof(S)};
             Tile<S>{pieces.size(p) * width,
                     left,
                     panel_size,
@@ -81,6 +81,9 @@ struct InputGradient {
                     p == 0,
                     ahead}
                 .template run<Left::by_row>(height, lanes_of(b));
+            if (p + 1 == pieces.parts && h + 1 == heights.parts) {
+              done(u, b);
+            }
           }
         }
       }
@@ -88,18 +91,15 @@ struct InputGradient {
   }
 
   template <class Epilogue>
-  void hand_out(index group, index row, index unit, index units, const Epilogue& epilogue) const {
-    for (index u = 0; u < units; ++u) {
-      const index columns = columns_of(unit + u);
-      for (index b = 0; b < blocks; ++b) {
-        const S* from = sums + (u * blocks + b) * width * width;
-        const index lanes = lanes_of(b);
-        transpose_into(turned, width, columns, lanes, [&](index r) { return from + r * width; });
-        for (index r = 0; r < lanes; ++r) {
-          epilogue(group, row + b * width + r, (unit + u) * width, columns,
-                   static_cast<const S*>(turned + r * width));
-        }
-      }
+  void hand_out(index group, index row, index unit, index u, index b,
+                const Epilogue& epilogue) const {
+    const index columns = columns_of(unit + u);
+    const index lanes = lanes_of(b);
+    const S* from = sums + (u * blocks + b) * width * width;
+    transpose_into(turned, width, columns, lanes, [&](index r) { return from + r * width; });
+    for (index r = 0; r < lanes; ++r) {
+      epilogue(group, row + b * width + r, (unit + u) * width, columns,
+               static_cast<const S*>(turned + r * width));
     }
   }
 };
@@ -137,8 +137,9 @@ void grouped_input_gradient(const Workers& workers, Workspace& workspace, Groups
     const Split runs{item.units, ceil_div(item.units, Product::waiting_units(product.blocks))};
     for (index run = 0; run < runs.parts; ++run) {
       const index unit = item.unit + runs.begin(run);
-      product.multiply(w.matrix(item.group), unit, runs.size(run));
-      product.hand_out(item.group, item.row, unit, runs.size(run), epilogue);
+      product.multiply(w.matrix(item.group), unit, runs.size(run), [&](index u, index b) {
+        product.hand_out(item.group, item.row, unit, u, b, epilogue);
+      });
     }
   });
 }

@@ -37,14 +37,13 @@ struct WeightGradient {
         for (index b = 0; b < blocks.parts; ++b) {
           const index height = blocks.size(b);
           S* const sums = to + blocks.begin(b) * width;
-          for (index line = 0; line < 2 * height; ++line) {
-            __builtin_prefetch(
-                reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(sums) +
-                                              static_cast<std::uintptr_t>(2 * height + line) * 64),
-                1, 3);
-          }
-          Tile<S>{depth, left + blocks.begin(b) * depth, height * width, right, sums, false,
-                  Ahead{reinterpret_cast<std::uintptr_t>(right), 0, 0}}
+          // The part of dw after the next tile's.
+          const index lines = height * width * static_cast<index>(sizeof(S)) / Ahead::line;
+          const index share = ceil_div(lines, ceil_div(depth, Ahead::group));
+          const Ahead ahead{
+              reinterpret_cast<std::uintptr_t>(sums + 2 * height * width), share,
+              static_cast<std::uintptr_t>(share * (width / Ahead::group) * Ahead::line)};
+          Tile<S>{depth, left + blocks.begin(b) * depth, height * width, right, sums, false, ahead}
               .template run<Left::by_step>(height);
         }
       }

@@ -5,12 +5,15 @@
 
 namespace xmoe::inline XMOE_ABI::cpu {
 
-/// Memory that a tile asks for while it computes: `step` bytes further at each k, and `chunk` bytes
-/// from one chunk of k to the next. A hint: no address is wrong.
+/// Memory that a tile asks for while it computes: so many cache lines at each `group` of steps, one
+/// after the other, and `chunk` bytes from one chunk of k to the next. A hint: no address is wrong.
 struct Ahead {
   std::uintptr_t from = 0;
-  std::uintptr_t step = 0;
+  index lines = 0;
   std::uintptr_t chunk = 0;
+
+  static constexpr index line = 64;  ///< bytes
+  static constexpr index group = 8;  ///< steps
 };
 
 /// How the left side of a tile lies in memory: chunks of Panels<S>::width steps of k, in a chunk
@@ -73,8 +76,11 @@ struct Tile {
     using Vector = typename Simd<S>::Vector;
     constexpr index row_step = layout == Left::by_row ? width : 1;
     constexpr index k_step = layout == Left::by_row ? 1 : rows;
-    // Below that the memory is the limit, and its own prefetcher does better alone.
-    constexpr bool ask_ahead = rows > 4;
+    // Low tiles are limited by the memory itself, and its own prefetcher does better alone.
+    constexpr bool ask_ahead = rows > 4 || layout == Left::by_step;
+    // Only products that add to the weights' gradient write where they ask.
+    constexpr int write = layout == Left::by_step ? 1 : 0;
+    constexpr int level = layout == Left::by_step ? 3 : 2;
     Vector sum[std::size_t(rows)][std::size_t(vectors)];
     S* const sums = tile.sums + column;
 #pragma GCC unroll 16
@@ -87,29 +93,33 @@ struct Tile {
     const S* right = tile.right + column;
     const S* chunk = tile.left;
     std::uintptr_t ahead_chunk = tile.ahead.from;
-    const std::uintptr_t ahead_step = tile.ahead.step;
-    for (index left_over = tile.depth; left_over > 0; left_over -= width) {
+    for (index todo = tile.depth; todo > 0; todo -= width) {
       const S* left = chunk;
-      const S* const end = left + (left_over < width ? left_over : width) * k_step;
-      std::uintptr_t ahead = ahead_chunk;
-      for (; left != end; left += k_step) {
-        Vector b[std::size_t(vectors)];
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; ++v) {
-          b[v] = Simd<S>::load(right + v * lanes);
-        }
-        right += width;
+      const S* const end = left + (todo < width ? todo : width) * k_step;
+      [[maybe_unused]] std::uintptr_t ahead = ahead_chunk;
+      while (left != end) {
+        const S* pause = left + Ahead::group * k_step;
+        pause = pause < end ? pause : end;
         if constexpr (ask_ahead) {
-          __builtin_prefetch(reinterpret_cast<const void*>(ahead), 0, 2);
-          __builtin_prefetch(reinterpret_cast<const void*>(ahead + 64), 0, 2);
-          ahead += ahead_step;
+          for (index i = tile.ahead.lines; i > 0; --i) {
+            __builtin_prefetch(reinterpret_cast<const void*>(ahead), write, level);
+            ahead += Ahead::line;
+          }
         }
-#pragma GCC unroll 16
-        for (int r = 0; r < rows; ++r) {
-          const S a = left[r * row_step];
+        for (; left != pause; left += k_step) {
+          Vector b[std::size_t(vectors)];
 #pragma GCC unroll 2
           for (int v = 0; v < vectors; ++v) {
-            sum[r][v] += a * b[v];
+            b[v] = Simd<S>::load(right + v * lanes);
+          }
+          right += width;
+#pragma GCC unroll 16
+          for (int r = 0; r < rows; ++r) {
+            const S a = left[r * row_step];
+#pragma GCC unroll 2
+            for (int v = 0; v < vectors; ++v) {
+              sum[r][v] += a * b[v];
+            }
           }
         }
       }

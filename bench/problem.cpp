@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sides.hpp"
+
+#include <cmath>
+
+namespace xmoe_bench {
+
+namespace {
+
+/// Uniform numbers of mean 0 and variance 1/fan_in; quick, for there may be half a billion.
+xmoe::Buffer<float> numbers(index count, index fan_in, std::uint32_t seed) {
+  xmoe::Buffer<float> result(count, xmoe::uninitialized);
+  const float bound = std::sqrt(3.f / static_cast<float>(fan_in));
+  for (index i = 0; i < count; ++i) {
+    std::uint32_t h = static_cast<std::uint32_t>(i) * 0x9e3779b9u + seed;
+    h = (h ^ (h >> 16)) * 0x7feb352du;
+    h = (h ^ (h >> 15)) * 0x846ca68bu;
+    h ^= h >> 16;
+    result[i] = bound * (static_cast<float>(static_cast<std::int32_t>(h)) * 0x1p-31f);
+  }
+  return result;
+}
+
+}  // namespace
+
+Problem::Problem(const Shape& s, Skew skew)
+    : shape(s),
+      x(numbers(s.tokens * s.model_dim, 1, 1)),
+      dy(numbers(s.tokens * s.model_dim, 1, 2)),
+      up(numbers(s.experts() * s.up_rows() * s.model_dim, s.model_dim, 3)),
+      down(numbers(s.experts() * s.model_dim * s.expert_dim, s.expert_dim, 4)) {
+  for (index i = 0; i < s.routings(); ++i) {
+    routings.push_back(make_routing(s, skew, static_cast<std::uint64_t>(i + 1)));
+  }
+}
+
+double Problem::flops() const {
+  double assignments = 0.0;
+  for (const auto& routing : routings) {
+    assignments += static_cast<double>(routing.assignments());
+  }
+  return 2.0 * static_cast<double>(shape.expert_size()) * assignments /
+         static_cast<double>(routings.size());
+}
+
+double Problem::weight_bytes() const {
+  double engaged = 0.0;
+  for (const auto& routing : routings) {
+    std::vector<bool> seen(static_cast<std::size_t>(shape.experts()));
+    for (const std::int32_t e : routing.expert()) {
+      seen[static_cast<std::size_t>(e)] = true;
+    }
+    engaged += static_cast<double>(std::count(seen.begin(), seen.end(), true));
+  }
+  return 4.0 * static_cast<double>(shape.expert_size()) * engaged /
+         static_cast<double>(routings.size());
+}
+
+Side::Side(const Problem& problem)
+    : y(problem.x.size()),
+      dx(problem.x.size()),
+      dweight(static_cast<std::size_t>(
+          std::max_element(
+              problem.routings.begin(), problem.routings.end(),
+              [](const auto& a, const auto& b) { return a.assignments() < b.assignments(); })
+              ->assignments())),
+      problem_(problem) {}
+
+}  // namespace xmoe_bench

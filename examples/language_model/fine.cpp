@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "moe_language_model.hpp"
+
+std::unique_ptr<lm::LanguageModel> lm::make_fine(const Settings& settings, index vocabulary,
+                                                 xmoe::cpu::Backend backend) {
+  return std::make_unique<MoeLanguageModel<Fine<float>>>(settings, vocabulary, backend);
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "trainer.hpp"
+
+#include <unistd.h>
+#include <cstdio>
+#include <string>
+
+namespace lm {
+
+/// One line on the terminal that says how far the job is. Silent when nobody looks.
+class Progress {
+ public:
+  /// `total`: training steps of all models.
+  explicit Progress(index total)
+      : total_(total), visible_(isatty(STDERR_FILENO) == 1), start_(seconds_now()) {}
+  ~Progress() { clear(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  /// Steps that an earlier session did: they count as done, not as speed.
+  void skip(index steps) { skipped_ += steps; }
+
+  void step(const char* model, const Trainer& trainer, const Trainer::Step& last) {
+    ++done_;
+    loss_ = loss_ == 0 || trainer.steps_done() == 1 ? last.loss : 0.95 * loss_ + 0.05 * last.loss;
+    const double now = seconds_now();
+    if (!visible_ || now - shown_ < 0.1) {
+      return;
+    }
+    shown_ = now;
+    const double share = static_cast<double>(skipped_ + done_) / static_cast<double>(total_);
+    const double left = (now - start_) / static_cast<double>(done_) *
+                        static_cast<double>(total_ - skipped_ - done_);
+    const auto filled = static_cast<std::size_t>(share * 24);
+    const std::string bar = std::string(filled, '#') + std::string(24 - filled, '.');
+    std::fprintf(stderr,
+                 "\r[%s] %3.0f %%  %-7s step %td  loss %.3f  %.1fk tokens/s  %.2f experts/token  "
+                 "ETA %d:%02d \033[K",
+                 bar.c_str(), 100 * share, model, trainer.steps_done(), loss_,
+                 trainer.tokens_per_second() / 1000, last.work.experts_per_token(),
+                 static_cast<int>(left) / 60, static_cast<int>(left) % 60);
+    std::fflush(stderr);
+  }
+
+  /// Takes the line away, so that others can print.
+  void clear() {
+    if (visible_) {
+      std::fputs("\r\033[K", stderr);
+      std::fflush(stderr);
+      shown_ = 0;
+    }
+  }
+
+ private:
+  index total_, skipped_ = 0, done_ = 0;
+  bool visible_;
+  double start_, shown_ = 0;
+  double loss_ = 0;  // smoothed
+};
+
+}  // namespace lm

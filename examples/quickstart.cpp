@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <xmoe/xmoe.hpp>
+
+#include <Eigen/Core>
+
+#include <cstdio>
+
+using namespace xmoe;
+
+using Layer =
+    MoeLayer<Router<gate::Linear, score::Softmax, select::Threshold>,  // XMoE: experts until their
+                                                                       // mass reaches t
+             expert::Ffn<activation::Gelu>,                            // small experts
+             dispatch::Capacity>;                                      // at most C tokens an expert
+
+using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+int main() {
+  Layer layer({.model_dim = 768, .experts = 64, .expert_dim = 384},
+              {.router = {.select = {.threshold = 0.9f}}, .dispatch = {.factor = 8.0}});
+  layer.initialize({.seed = 1});
+
+  const Matrix x = Matrix::Random(256, 768);  // [T,D], one row a token
+  Matrix y(256, 768);
+  const Summary summary = layer.forward(x, y);  // the routed part; the residual x + y is yours
+
+  std::printf("%td tokens, %.2f experts a token, %td of %td assignments dropped\n", summary.tokens,
+              summary.experts_per_token(), summary.dropped, summary.wanted);
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// What headers cost those who include them, in CPU seconds (user + system of the compiler), so that
+// the load of the machine does not matter. The limits are given for a machine that needs 0.4 s for
+// <vector>, <span> and <concepts>; a slower one gets more, a faster one not less.
+#include <sys/resource.h>
+
+#include <cstdlib>
+#include <random>
+
+#include "support/catch.hpp"
+#include "tree.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+double child_seconds() {
+  rusage usage = {};
+  getrusage(RUSAGE_CHILDREN, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+/// Compiles one small file that includes these headers; nothing is instantiated.
+class Compiler {
+ public:
+  Compiler() {
+    file_ = fs::temp_directory_path() /
+            ("xmoe_cost_" + std::to_string(std::random_device()()) + ".cpp");
+    command_ = std::string("'") + XMOE_TEST_CXX + "' -std=c++20 -O0 -fsyntax-only -I '" +
+               XMOE_TEST_ROOT + "/include'";
+    const std::string eigen = XMOE_TEST_EIGEN;
+    for (std::size_t start = 0; start < eigen.size();) {
+      const std::size_t end = std::min(eigen.find(':', start), eigen.size());
+      command_ += " -isystem '" + eigen.substr(start, end - start) + "'";
+      start = end + 1;
+    }
+    command_ += " '" + file_.string() + "'";
+  }
+  ~Compiler() { fs::remove(file_); }
+  Compiler(const Compiler&) = delete;
+  Compiler& operator=(const Compiler&) = delete;
+
+  double seconds(const std::vector<std::string>& headers) const {
+    {
+      std::ofstream out(file_);
+      for (const std::string& header : headers) {
+        out << "#include <" << header << ">\n";
+      }
+    }
+    const double before = child_seconds();
+    REQUIRE(std::system(command_.c_str()) == 0);
+    return child_seconds() - before;
+  }
+  /// Median of three. One that is within the limit at once is not measured again.
+  double median(const std::vector<std::string>& headers, double limit) const {
+    std::vector<double> times = {seconds(headers)};
+    if (times[0] > limit) {
+      times.push_back(seconds(headers));
+      times.push_back(seconds(headers));
+      std::sort(times.begin(), times.end());
+    }
+    return times[times.size() / 2];
+  }
+  /// How much slower than the machine of the limits, at least 1.
+  double slowness() const {
+    return std::max(1.0, median({"vector", "span", "concepts"}, 0.4) / 0.4);
+  }
+
+ private:
+  fs::path file_;
+  std::string command_;
+};
+
+constexpr double header_limit = 0.6;
+constexpr double umbrella_limit = 4.0;
+
+}  // namespace
+
+TEST_CASE("a header of core, concepts, router or dispatch costs at most 0.6 CPU seconds",
+          "[static][compile_cost]") {
+  const Compiler compiler;
+  const double limit = header_limit * compiler.slowness();
+  double most = 0;
+  std::string which;
+  for (const tree::Header& header : tree::read_all(fs::path(XMOE_TEST_ROOT) / "include")) {
+    const std::string room = tree::room_of(header.path);
+    if (room == "core" || room == "concepts" || room == "router" || room == "dispatch") {
+      const double cost = compiler.median({"xmoe/" + header.path}, limit);
+      INFO(header.path << ": " << cost << " CPU seconds, limit " << limit);
+      CHECK(cost <= limit);
+      if (cost > most) {
+        most = cost;
+        which = header.path;
+      }
+    }
+  }
+  CHECK(most > 0);
+  WARN("most expensive: " << which << ", " << most << " CPU seconds of " << limit);
+}
+
+TEST_CASE("the umbrella header costs at most 4 CPU seconds", "[static][compile_cost]") {
+  if (!fs::exists(fs::path(XMOE_TEST_ROOT) / "include/xmoe/xmoe.hpp")) {
+    return;
+  }
+  const Compiler compiler;
+  const double limit = umbrella_limit * compiler.slowness();
+  const double cost = compiler.median({"xmoe/xmoe.hpp"}, limit);
+  INFO("xmoe/xmoe.hpp: " << cost << " CPU seconds, limit " << limit);
+  CHECK(cost <= limit);
+  WARN("xmoe/xmoe.hpp: " << cost << " CPU seconds of " << limit);
+}
+
+TEST_CASE("the compile cost test notices an expensive header", "[static][compile_cost]") {
+  const Compiler compiler;
+  const double limit = header_limit * compiler.slowness();
+  CHECK(compiler.median({"ranges", "random", "regex", "functional", "map", "Eigen/Core"}, limit) >
+        limit);
+}
