@@ -133,18 +133,24 @@ class Comparison {
 
   void measure(bool backward, Row& row) {
     Limits limits(row.threads);
+    index repeats = 1;
     const auto run_all = [&](Side& side) {
       for (index i = 0; i < calls(); ++i) {
         backward ? side.backward(i) : side.forward(i);
       }
     };
     const auto time = [&](Side& side, Samples& wall, Samples& processor) {
-      const Time total = times([&] { run_all(side); });
-      wall.values.push_back(total.wall / static_cast<double>(calls()));
-      processor.values.push_back(total.processor / static_cast<double>(calls()));
+      const Time total = times([&] {
+        for (index repeat = 0; repeat < repeats; ++repeat) {
+          run_all(side);
+        }
+      });
+      wall.values.push_back(total.wall / static_cast<double>(calls() * repeats));
+      processor.values.push_back(total.processor / static_cast<double>(calls() * repeats));
     };
-    run_all(*ours_);
-    run_all(*eigen_);
+    run_all(*ours_);  // warm
+    const double once = seconds([&] { run_all(*eigen_); });
+    repeats = 1 + static_cast<index>(0.02 / once);  // 20 ms or more
     const index readable = std::min<index>(problem_.up.size(), 128 << 20);
     for (int round = 0; round < options_.rounds; ++round) {
       std::fprintf(stderr, "\r%s %s, %td threads: round %d of %d ", row.workload.c_str(),

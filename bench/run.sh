@@ -21,8 +21,9 @@ if [[ ${#missing[@]} -gt 0 ]]; then
   as_root=()
   [[ $(id -u) -eq 0 ]] || as_root=(sudo)
   echo "installing: ${missing[*]}" >&2
-  if ! { "${as_root[@]}" apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-    "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >/dev/null; then
+  if ! { "${as_root[@]}" apt-get update -qq &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >/dev/null; then
     echo "bench/run.sh: apt-get could not install ${missing[*]}" >&2
     exit 2
   fi
@@ -31,8 +32,11 @@ fi
 build=build/release
 mkdir -p "$build" build/bench
 log=build/bench/build.log
-if ! { cmake --preset release -D XMOE_BUILD_BENCH=ON &&
-  cmake --build "$build" --target xmoe_floor xmoe_bench -j "${XMOE_JOBS:-$(nproc)}"; } >"$log" 2>&1; then
+build() {
+  cmake --preset release -D XMOE_BUILD_BENCH=ON &&
+    cmake --build "$build" --target xmoe_floor xmoe_bench -j "${XMOE_JOBS:-$(nproc)}"
+}
+if ! build >"$log" 2>&1; then
   tail -n 40 "$log" >&2
   echo "bench/run.sh: the build failed; all of it is in $log" >&2
   exit 1

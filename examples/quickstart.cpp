@@ -7,11 +7,10 @@
 
 using namespace xmoe;
 
-using Layer =
-    MoeLayer<Router<gate::Linear, score::Softmax, select::Threshold>,  // XMoE: experts until their
-                                                                       // mass reaches t
-             expert::Ffn<activation::Gelu>,                            // small experts
-             dispatch::Capacity>;                                      // at most C tokens an expert
+// XMoE: small experts; a token engages the most probable ones until their mass reaches a threshold,
+// an expert takes no more tokens than its capacity.
+using Layer = MoeLayer<Router<gate::Linear, score::Softmax, select::Threshold>,
+                       expert::Ffn<activation::Gelu>, dispatch::Capacity>;
 
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 

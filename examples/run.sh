@@ -28,12 +28,15 @@ if [ ${#missing[@]} -gt 0 ]; then
   as_root=()
   [ "$(id -u)" -eq 0 ] || as_root=(sudo)
   echo "installing: ${missing[*]}" >&2
-  if ! { command -v apt-get && { [ "$(id -u)" -eq 0 ] || command -v sudo; }; } > /dev/null; then
+  if ! { command -v apt-get && { [ "$(id -u)" -eq 0 ] || command -v sudo; }; } > /dev/null
+  then
     echo "run.sh: missing, and not to be installed from here: ${missing[*]}" >&2
     exit 2
   fi
-  if ! { "${as_root[@]}" apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-      "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"; } > /dev/null; then
+  export DEBIAN_FRONTEND=noninteractive
+  if ! { "${as_root[@]}" apt-get update -qq &&
+    "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"; } > /dev/null
+  then
     echo "run.sh: apt-get could not install ${missing[*]}" >&2
     exit 2
   fi

@@ -11,6 +11,7 @@ namespace lm {
 namespace {
 
 volatile std::sig_atomic_t interrupted = 0;
+constexpr int stopped = 130;  // exit code after a signal, as shells have it
 
 Corpus load_corpus(const Options& options) {
   const std::string text = options.text.empty() ? king_james() : read_file(options.text);
@@ -65,8 +66,9 @@ Result judge(Trainer& trainer, Kind kind, std::uint64_t seed, const Options& opt
   return result;
 }
 
-/// Runs a trained model with other choices than it was trained with, and without capacity.
-void sweep(Trainer& trainer, Kind kind, const std::vector<double>& choices, const Options& options,
+/// Runs a trained model with other choices than it was trained with, and without capacity. False
+/// if a signal came.
+bool sweep(Trainer& trainer, Kind kind, const std::vector<double>& choices, const Options& options,
            std::vector<SweepPoint>& points) {
   const Ratios ratios(options.settings);
   for (const double choice : choices) {
@@ -74,8 +76,12 @@ void sweep(Trainer& trainer, Kind kind, const std::vector<double>& choices, cons
     const Score score = trainer.validate(options.validation_batches);
     points.push_back({kind, choice, score.work.experts_per_token(), ratios.use(score.work),
                       score.perplexity(), score.bits_per_character()});
+    if (interrupted != 0) {
+      return false;
+    }
   }
   trainer.model().configure({}, true);
+  return true;
 }
 
 std::vector<double> choices_of(Kind kind, const Settings& settings) {
@@ -96,24 +102,30 @@ std::vector<double> choices_of(Kind kind, const Settings& settings) {
   return ks;
 }
 
-/// The main job: three models of the same weights, steps and data.
-int compare(const Options& options) {
-  const double start = seconds_now();
-  const Corpus corpus = load_corpus(options);
-  const xmoe::cpu::Backend backend(options.threads);
-  std::filesystem::create_directories(options.folder);
-  std::vector<Result> results;
-  std::vector<SweepPoint> points;
+/// Makes the folder of results; with --resume there must be a checkpoint of one of the models in
+/// it.
+void open_folder(const Options& options, std::span<const Kind> kinds) {
   bool found = !options.resume;
-  for (index s = 0; s < options.seeds && !found; ++s) {
-    for (const Kind kind : all_kinds) {
+  for (index s = 0; s < options.seeds; ++s) {
+    for (const Kind kind : kinds) {
       const std::uint64_t seed = options.settings.seed + static_cast<std::uint64_t>(s);
       found = found || std::filesystem::exists(checkpoint_path(options, kind, seed));
     }
   }
   if (!found) {
-    throw user_error("--resume: there is no checkpoint in '" + options.folder + "'");
+    throw user_error("--resume: there is no checkpoint to go on from in '" + options.folder + "'");
   }
+  std::filesystem::create_directories(options.folder);
+}
+
+/// The main job: three models of the same weights, steps and data.
+int compare(const Options& options) {
+  const double start = seconds_now();
+  open_folder(options, all_kinds);
+  const Corpus corpus = load_corpus(options);
+  const xmoe::cpu::Backend backend(options.threads);
+  std::vector<Result> results;
+  std::vector<SweepPoint> points;
   Progress progress(3 * options.seeds * options.settings.steps);
   for (index s = 0; s < options.seeds; ++s) {
     Settings settings = options.settings;
@@ -121,11 +133,12 @@ int compare(const Options& options) {
     for (const Kind kind : all_kinds) {
       Trainer trainer(kind, settings, corpus, backend);
       if (!train(trainer, kind, settings.seed, options, progress)) {
-        return 130;
+        return stopped;
       }
       results.push_back(judge(trainer, kind, settings.seed, options));
-      if (s == 0) {
-        sweep(trainer, kind, choices_of(kind, settings), options, points);
+      if (s == 0 && !sweep(trainer, kind, choices_of(kind, settings), options, points)) {
+        std::printf("stopped while model %s was judged; --resume judges it again\n", name_of(kind));
+        return stopped;
       }
     }
   }
@@ -145,17 +158,13 @@ int compare(const Options& options) {
 
 int train_one(const Options& options) {
   const Kind kind = kind_of(options.model);
+  open_folder(options, {&kind, 1});
   const Corpus corpus = load_corpus(options);
-  std::filesystem::create_directories(options.folder);
   const std::uint64_t seed = options.settings.seed;
-  if (options.resume && !std::filesystem::exists(checkpoint_path(options, kind, seed))) {
-    throw user_error("--resume: there is no '" + checkpoint_path(options, kind, seed).string() +
-                     "'");
-  }
   Trainer trainer(kind, options.settings, corpus, xmoe::cpu::Backend(options.threads));
   Progress progress(options.settings.steps);
   if (!train(trainer, kind, seed, options, progress)) {
-    return 130;
+    return stopped;
   }
   print_table({judge(trainer, kind, seed, options)}, options.settings);
   return 0;
@@ -204,8 +213,12 @@ int run(int argc, char** argv) {
 }  // namespace lm
 
 int main(int argc, char** argv) {
-  std::signal(SIGINT, [](int) { lm::interrupted = 1; });
-  std::signal(SIGTERM, [](int) { lm::interrupted = 1; });
+  const auto stop = [](int signal) {
+    lm::interrupted = 1;
+    std::signal(signal, SIG_DFL);  // a second one ends the program at once
+  };
+  std::signal(SIGINT, stop);
+  std::signal(SIGTERM, stop);
   try {
     return lm::run(argc, argv);
   } catch (const lm::user_error& problem) {

@@ -2,7 +2,9 @@
 #pragma once
 #include "trainer.hpp"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
+
 #include <cstdio>
 #include <string>
 
@@ -32,14 +34,15 @@ class Progress {
     const double share = static_cast<double>(skipped_ + done_) / static_cast<double>(total_);
     const double left = (now - start_) / static_cast<double>(done_) *
                         static_cast<double>(total_ - skipped_ - done_);
-    const auto filled = static_cast<std::size_t>(share * 24);
-    const std::string bar = std::string(filled, '#') + std::string(24 - filled, '.');
-    std::fprintf(stderr,
-                 "\r[%s] %3.0f %%  %-7s step %td  loss %.3f  %.1fk tokens/s  %.2f experts/token  "
-                 "ETA %d:%02d \033[K",
-                 bar.c_str(), 100 * share, model, trainer.steps_done(), loss_,
-                 trainer.tokens_per_second() / 1000, last.work.experts_per_token(),
-                 static_cast<int>(left) / 60, static_cast<int>(left) % 60);
+    const auto filled = static_cast<std::size_t>(share * 12);
+    const std::string bar = std::string(filled, '#') + std::string(12 - filled, '.');
+    char line[256];
+    std::snprintf(line, sizeof line,
+                  "[%s] %.0f%% %s %td  loss %.3f  %.1fk tokens/s  %.2f experts/token  ETA %d:%02d",
+                  bar.c_str(), 100 * share, model, trainer.steps_done(), loss_,
+                  trainer.tokens_per_second() / 1000, last.work.experts_per_token(),
+                  static_cast<int>(left) / 60, static_cast<int>(left) % 60);
+    std::fprintf(stderr, "\r%.*s\033[K", columns() - 1, line);
     std::fflush(stderr);
   }
 
@@ -53,6 +56,13 @@ class Progress {
   }
 
  private:
+  /// Width of the terminal: a longer line would leave its pieces behind.
+  static int columns() {
+    winsize size{};
+    const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+    return known ? size.ws_col : 100;
+  }
+
   index total_, skipped_ = 0, done_ = 0;
   bool visible_;
   double start_, shown_ = 0;

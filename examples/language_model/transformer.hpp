@@ -147,6 +147,7 @@ Work Transformer<S, Experts>::forward(const Batch& batch, bool in_full) {
       block.expert_norm.forward(first, stream, saved.expert_in.middleRows(first, length),
                                 saved.expert_norm);
     });
+    // Evaluation records too: these layers do nothing in training that they do not do otherwise.
     work += Work(block.experts.record(saved.expert_in, branch_, tapes_[n]), sizes_);
     if (in_full) {
       const xmoe::Statistics statistics = block.experts.statistics(tapes_[n]);

@@ -23,8 +23,8 @@ inline auto dispatches() {
 template <class P>
 inline constexpr bool blind_to_order = true;
 template <>
-inline constexpr bool
-    blind_to_order<xmoe::dispatch::CapacityBy<xmoe::priority::RankThenToken>> = false;
+inline constexpr bool blind_to_order<xmoe::dispatch::CapacityBy<xmoe::priority::RankThenToken>> =
+    false;
 template <>
 inline constexpr bool blind_to_order<xmoe::dispatch::CapacityBy<xmoe::priority::Random>> = false;
 

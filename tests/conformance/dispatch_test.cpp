@@ -89,7 +89,8 @@ TEMPLATE_TEST_CASE("dispatches: plans hold together, sums are right", "[conforma
     for (const index tokens : all_tokens) {
       for (const index experts : all_experts) {
         INFO(tokens << " tokens, " << experts << " experts");
-        const Wishes wishes = tests::random_wishes(random, tokens, experts + first, 5, tokens == 17);
+        const Wishes wishes =
+            tests::random_wishes(random, tokens, experts + first, 5, tokens == 17);
         const Result<S> got = run<S>(entry.policy, wishes, experts);
         const Result<double> want = naive(got, wishes, first);
         tests::check_close<S>("y", tests::wide(got.y), want.y, 6);
@@ -127,10 +128,12 @@ TEST_CASE("dispatches: tokens may come in any order", "[conformance]") {
       tests::Generator random(3);
       for (const index tokens : all_tokens) {
         for (const index experts : {1, 3, 8}) {
-          const Wishes wishes = tests::random_wishes(random, tokens, experts + P::placeholders, 3, true);
+          const Wishes wishes =
+              tests::random_wishes(random, tokens, experts + P::placeholders, 3, true);
           const std::vector<index> order = tests::permutation(random, tokens);
           const Result<float> plain = run<float>(entry.policy, wishes, experts, false);
-          const Result<float> moved = run<float>(entry.policy, permuted(wishes, order), experts, false);
+          const Result<float> moved =
+              run<float>(entry.policy, permuted(wishes, order), experts, false);
           INFO(tokens << " tokens, " << experts << " experts");
           CHECK(tests::same_bits(moved.y, permuted(plain.y, order, dim)));
           CHECK(tests::same_bits(moved.dx, permuted(plain.dx, order, dim)));

@@ -18,8 +18,7 @@ struct Case {
   tests::Work<S> work;
 
   Case(const P& p, index e, tests::Generator& random)
-      : policy(p), experts(e),
-        own(xmoe::detail::make_weights<xmoe::Cpu<S>>(p, {dim, e, 1})) {
+      : policy(p), experts(e), own(xmoe::detail::make_weights<xmoe::Cpu<S>>(p, {dim, e, 1})) {
     for (const xmoe::Parameter& q : parameters(own)) {
       q.template as<S>().load(tests::narrow<S>(tests::normals(random, q.size())));
     }

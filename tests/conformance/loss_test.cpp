@@ -78,8 +78,18 @@ TEST_CASE("losses: float as double", "[conformance]") {
       const double want = wide.value(entry.policy);
       INFO(experts << " experts");
       tests::check_close<float>("value", {narrow.value(entry.policy)}, {want}, experts + 16);
-      tests::check_close<float>("dscores", tests::wide(narrow.dscores), wide.dscores, experts + 16);
-      tests::check_close<float>("dlogits", tests::wide(narrow.dlogits), wide.dlogits, experts + 16);
+      // Gradients are differences of numbers of this size; they may cancel.
+      const double scale =
+          static_cast<double>(entry.policy.coefficient) * static_cast<double>(experts) / 33.0;
+      const auto close = [&](const std::vector<float>& got, const std::vector<double>& right) {
+        return tests::difference(
+                   tests::wide(got), right,
+                   tests::tolerance<float>(experts + 16, std::max(scale, tests::magnitude(right))))
+            .close;
+      };
+      CHECK(close(narrow.dscores, wide.dscores));
+      CHECK(close(narrow.dlogits, wide.dlogits));
+      CHECK((experts < 7 || !close(narrow.dscores, wide.dlogits)));  // twin
       CHECK_FALSE(tests::within(narrow.value(entry.policy), 2.0 * want,
                                 tests::tolerance<float>(experts + 16, std::abs(want))));
     }

@@ -42,7 +42,8 @@ TEST_CASE("selects: tokens do not see each other", "[conformance]") {
         CHECK(rows(permuted(x, order, dim)) == permuted(plain, order));
         CHECK(rows(x) == plain);
         check_measured(work, [&](auto& ctx) {
-          router.forward(ctx, own, xmoe::Batch<float>{xmoe::In<float>(x.data(), tokens, dim)}, experts);
+          router.forward(ctx, own, xmoe::Batch<float>{xmoe::In<float>(x.data(), tokens, dim)},
+                         experts);
         });
       }
       auto other = router.template make_weights<xmoe::Cpu<float>>({dim, experts, 1});

@@ -11,8 +11,7 @@ inline auto selects() {
                     Entry{"threshold", Threshold{2.f}}, Entry{"threshold", Threshold{0.95f, 3}},
                     Entry{"top_k", TopK{1}}, Entry{"top_k", TopK{2}}, Entry{"top_k", TopK{20}},
                     Entry{"top_one", TopOne{}}, Entry{"all", All{}},
-                    Entry{"biased", Biased<TopK>{{2}}},
-                    Entry{"biased", Biased<Threshold>{{0.8f}}});
+                    Entry{"biased", Biased<TopK>{{2}}}, Entry{"biased", Biased<Threshold>{{0.8f}}});
 }
 
 /// The policy with a k that `experts` allow.
@@ -31,8 +30,8 @@ template <class R, class P>
 std::vector<index> choice(const P& policy, const std::vector<R>& scores,
                           const std::vector<R>& bias) {
   if constexpr (requires { typename P::template Weights<xmoe::Cpu<R>>; }) {
-    auto own = policy.template make_weights<xmoe::Cpu<R>>(
-        {1, static_cast<index>(scores.size()), 1});
+    auto own =
+        policy.template make_weights<xmoe::Cpu<R>>({1, static_cast<index>(scores.size()), 1});
     own.bias.load(bias);
     return tests::chosen_by(policy, scores, own);
   } else {

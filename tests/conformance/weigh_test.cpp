@@ -85,7 +85,8 @@ TEST_CASE("weighs: experts are interchangeable", "[conformance]") {
       const std::vector<index> order = tests::permutation(random, experts);
       Ids moved;
       for (const std::int32_t e : row.chosen) {  // where expert e went
-        moved.push_back(static_cast<std::int32_t>(std::find(order.begin(), order.end(), e) - order.begin()));
+        moved.push_back(
+            static_cast<std::int32_t>(std::find(order.begin(), order.end(), e) - order.begin()));
       }
       CHECK(tests::same_bits(
           tests::weights_by(entry.policy, permuted(row.z, order), permuted(row.s, order), moved),

@@ -86,7 +86,7 @@ case_find_package() {
 case_add_subdirectory() {
   project add_subdirectory
   mkdir "$work/add_subdirectory/xmoe"
-  cp -r "$repository"/{CMakeLists.txt,cmake,include,tests} "$work/add_subdirectory/xmoe"
+  cp -r "$repository"/{CMakeLists.txt,LICENSE,cmake,include,tests} "$work/add_subdirectory/xmoe"
   build "$work/add_subdirectory"
   expect "$work/add_subdirectory/build/program"
   cmake --install "$work/add_subdirectory/build" --prefix "$work/parent" >/dev/null

@@ -44,7 +44,7 @@ TEST_CASE("the serial executor runs every worker in order, here", "[core][execut
   CHECK(seen.size() == 4);
 }
 
-TEST_CASE("any object with threads and run is an executor", "[core][executor][threads]") {
+TEST_CASE("any object with threads and run is an executor", "[core][executor]") {
   ThreadAWorker pool{3};
   const Executor executor = Executor::of(pool);
   CHECK(executor.threads() == 3);

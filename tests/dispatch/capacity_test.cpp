@@ -74,8 +74,8 @@ TEST_CASE("capacity: errors", "[dispatch]") {
 /// Tokens that expert 0 keeps of six that want it; at most `limit`.
 template <class Priority>
 Tokens kept(index limit, Random random = {}, const Wishes& more = {}) {
-  Wishes wishes = {{{0, .30}}, {{1, .6}, {0, .25}}, {{0, .50}}, {{0, .40}},
-                   {{1, .5}, {0, .45}}, {{0, .30}}};
+  Wishes wishes = {{{0, .30}}, {{1, .6}, {0, .25}}, {{0, .50}},
+                   {{0, .40}}, {{1, .5}, {0, .45}}, {{0, .30}}};
   wishes.insert(wishes.end(), more.begin(), more.end());
   const Routing<double> routing = tests::routing_of<double>(2, wishes);
   tests::Work<double> work;

@@ -39,7 +39,8 @@ TEST_CASE("dropless: a token's sum does not see its neighbours", "[dispatch]") {
     for (index m = 0; m < plan.kept; ++m) {
       const index a = plan.assignment[m];
       for (index d = 0; d < dim; ++d) {
-        rows.push_back(routing.view().score[a] / static_cast<float>(3 + d + routing.view().expert[a]));
+        rows.push_back(routing.view().score[a] /
+                       static_cast<float>(3 + d + routing.view().expert[a]));
       }
     }
     std::vector<float> y(tokens.size() * dim);

@@ -13,8 +13,8 @@ using priority::Claim;
 
 /// Score, random number, assignment, rank.
 const std::vector<Claim>& claims() {
-  static const std::vector<Claim> all = {
-      {30, 7, 0, 1}, {20, 7, 1, 0}, {50, 1, 2, 1}, {20, 9, 3, 0}, {40, 1, 4, 0}, {50, 0, 5, 2}};
+  static const std::vector<Claim> all = {{30, 7, 0, 1}, {20, 7, 1, 0}, {50, 1, 2, 1},
+                                         {20, 9, 3, 0}, {40, 1, 4, 0}, {50, 0, 5, 2}};
   return all;
 }
 template <class P>

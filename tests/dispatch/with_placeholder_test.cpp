@@ -27,7 +27,8 @@ TEST_CASE("placeholder: output 0 is nobody", "[dispatch]") {
         std::vector<index>{0, 1, 1, 2, 4});
   const std::vector<double> rows = {1, 10, 100, 1000};  // (t1,e0) (t0,e2) (t1,e3) (t3,e3)
   std::vector<double> y(4, -1.0);
-  policy.combine(ctx, plan, routing.view(), In<double>(rows.data(), 4, 1), Out<double>(y.data(), 4, 1));
+  policy.combine(ctx, plan, routing.view(), In<double>(rows.data(), 4, 1),
+                 Out<double>(y.data(), 4, 1));
   CHECK(tests::relative_error(y, {3.0, 60.1, 0.0, 500.0}) < 1e-15);  // token 2: nothing, exactly
   CHECK(y[2] == 0.0);
   policy.combine_backward(ctx, plan, routing.view(), In<double>(rows.data(), 4, 1),

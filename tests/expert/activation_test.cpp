@@ -21,8 +21,13 @@ struct Entry {
 };
 template <class A>
 constexpr Entry entry(const char* name, reference::Activation oracle, const double (&t)[7]) {
-  return {name, &A::template value<float>, &A::template slope<float>, &A::template value<double>,
-          &A::template slope<double>, oracle, {t[0], t[1], t[2], t[3], t[4], t[5], t[6]}};
+  return {name,
+          &A::template value<float>,
+          &A::template slope<float>,
+          &A::template value<double>,
+          &A::template slope<double>,
+          oracle,
+          {t[0], t[1], t[2], t[3], t[4], t[5], t[6]}};
 }
 const std::vector<Entry>& entries() {
   using K = reference::Activation;

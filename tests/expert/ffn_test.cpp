@@ -36,7 +36,8 @@ TEMPLATE_TEST_CASE("ffn: against the oracle", "[expert]", float, double) {
       const Ffn<activation::Gelu> policy{.bias = bias};
       auto own = policy.template make_weights<Cpu<S>>(sizes);
       tests::randomize<S>(own, random, 0.5);
-      const auto experts = tests::oracle_experts<S>(own, reference::Activation::gelu_tanh, false, sizes);
+      const auto experts =
+          tests::oracle_experts<S>(own, reference::Activation::gelu_tanh, false, sizes);
       const reference::Vector want = tests::oracle_rows(experts, c);
       const reference::Vector got = tests::wide(tests::run_experts(policy, own, c).rows);
       const index chain = sizes.model_dim + sizes.expert_dim + 2;
@@ -114,8 +115,8 @@ TEST_CASE("ffn: equal experts are one dense FFN", "[expert]") {
     }
   }
   auto apart = policy.make_weights<Traits>(c.sizes);
-  Ffn<>{.init = {.copied = false, .deviation_in = 0.4f, .deviation_out = 0.4f}}
-      .initialize<Traits>(apart, Random{1});
+  Ffn<>{.init = {.copied = false, .deviation_in = 0.4f, .deviation_out = 0.4f}}.initialize<Traits>(
+      apart, Random{1});
   CHECK(tests::run_experts(policy, apart, c).rows != rows);
 }
 

@@ -45,7 +45,8 @@ TEMPLATE_TEST_CASE("glu: against the oracle", "[expert]", float, double) {
       const reference::Vector want = tests::oracle_rows(experts, c);
       const index chain = 2 * sizes.model_dim + sizes.expert_dim + 3;
       INFO(sizes.model_dim << " x " << sizes.expert_dim << ", bias " << bias);
-      tests::check_close<S>("rows", tests::wide(tests::run_experts(policy, own, c).rows), want, chain);
+      tests::check_close<S>("rows", tests::wide(tests::run_experts(policy, own, c).rows), want,
+                            chain);
       auto turned = experts;  // twin: gate and up exchanged
       const index half = sizes.expert_dim * sizes.model_dim;
       for (index e = 0; e < sizes.experts; ++e) {
@@ -90,7 +91,8 @@ TEST_CASE("glu: both layouts are one layer, bit for bit", "[expert]") {
     std::vector<double> plain(static_cast<std::size_t>(a.gate_up.size()));
     a.gate_up.store(plain);
     b.gate_up.load(plain);
-    CHECK_FALSE(tests::same_bits(one.rows, tests::run_experts(Interleaved{.bias = true}, b, c).rows));
+    CHECK_FALSE(
+        tests::same_bits(one.rows, tests::run_experts(Interleaved{.bias = true}, b, c).rows));
   }
 }
 

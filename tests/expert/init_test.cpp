@@ -48,13 +48,14 @@ TEMPLATE_TEST_CASE("init: a normal start has its deviation", "[expert]", float, 
   const index rows = 50, cols = 300;
   const double n = 50.0 * 300.0;
   for (const float deviation : {0.02f, 1.f}) {
-    const Moments m =
-        moments(filled<TestType>(Init{.copied = false}, 1, rows, cols, deviation, cols, false, {1, 2}));
+    const Moments m = moments(
+        filled<TestType>(Init{.copied = false}, 1, rows, cols, deviation, cols, false, {1, 2}));
     const double variance = static_cast<double>(deviation) * static_cast<double>(deviation);
     CAPTURE(deviation, m.mean, m.square, m.fourth);
     CHECK(std::abs(m.mean) < 5.0 * std::sqrt(variance / n));
     CHECK(std::abs(m.square - variance) < 5.0 * variance * std::sqrt(2.0 / n));
-    CHECK(std::abs(m.fourth - 3.0 * variance * variance) < 5.0 * variance * variance * std::sqrt(96.0 / n));
+    CHECK(std::abs(m.fourth - 3.0 * variance * variance) <
+          5.0 * variance * variance * std::sqrt(96.0 / n));
     CHECK(m.largest > 3.0 * static_cast<double>(deviation));
     CHECK_FALSE(std::abs(m.square - 2.0 * variance) < 5.0 * variance * std::sqrt(2.0 / n));  // twin
   }
@@ -66,7 +67,8 @@ TEST_CASE("init: a uniform start fills its interval, biases too", "[expert]") {
     const Moments m = moments(filled<double>(init, 40, 300, 1, 7.f, 25, bias, {1, 2}));
     const double bound = 1.0 / 5.0, n = 40.0 * 300.0;
     CHECK(std::abs(m.mean) < 5.0 * bound / std::sqrt(3.0 * n));
-    CHECK(std::abs(m.square - bound * bound / 3.0) < 5.0 * bound * bound * std::sqrt(4.0 / 45.0 / n));
+    CHECK(std::abs(m.square - bound * bound / 3.0) <
+          5.0 * bound * bound * std::sqrt(4.0 / 45.0 / n));
     CHECK(m.largest <= bound);
     CHECK(m.largest > 0.99 * bound);
   }
@@ -96,7 +98,9 @@ TEST_CASE("init: copied experts are equal, independent ones differ", "[expert]")
 }
 
 TEST_CASE("init: a seed is a start", "[expert]") {
-  const auto start = [](Random random) { return filled<float>(Init{}, 2, 9, 4, 1.f, 4, false, random); };
+  const auto start = [](Random random) {
+    return filled<float>(Init{}, 2, 9, 4, 1.f, 4, false, random);
+  };
   CHECK(start({7, 1}) == start({7, 1}));
   CHECK(start({7, 1}) != start({8, 1}));
   CHECK(start({7, 1}) != start({7, 2}));

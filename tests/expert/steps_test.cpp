@@ -80,7 +80,8 @@ TEMPLATE_TEST_CASE("steps: the way down", "[expert]", float, double) {
       tests::Work<S> work;
       auto ctx = work.context();
       expert::detail::project_down(ctx, Groups{2, offsets, rows}, Rows<S>{h.data(), 8, nullptr},
-                                   down, biased ? bias : Panels<S>(), Out<S>(got.data(), rows, dim));
+                                   down, biased ? bias : Panels<S>(),
+                                   Out<S>(got.data(), rows, dim));
       reference::Vector want;
       for (index m = 0; m < rows; ++m) {
         const index e = m < 4 ? 0 : 1;

@@ -45,8 +45,9 @@ void check_whole_layer(const golden::WholeLayer& figures) {
   typename Layer<Act, S>::Tape tape;
   layer.record(x.view(), y.view(), tape);
   double loss = layer.add_loss(tape, loss::LoadBalance<>{.coefficient = 0.01f});
-  CHECK(tests::within(loss, 0.011041357698, half_unit(12) + tests::tolerance<S>(16, 0.011) +
-                                                0.011 * 1e-7));  // the coefficient is a float
+  CHECK(tests::within(loss, 0.011041357698,
+                      half_unit(12) + tests::tolerance<S>(16, 0.011) +
+                          0.011 * 1e-7));  // the coefficient is a float
   for (double v : tests::numbers(y.view())) {
     loss += 0.5 * v * v;
   }
@@ -104,8 +105,8 @@ TEST_CASE("combine and its gradient", "[golden]") {
     auto g = layer.make_gradients();
     layer.backward(tape, dy.view(), dx.view(), g);
     const bool wide = factor > 2.0;
-    const reference::Vector want_y = {wide ? 1.45 : 0.5, 0,    0,    wide ? 1.94 : 1.84,
-                                      2.32,              2.32, 7.2,  -3.6};
+    const reference::Vector want_y = {
+        wide ? 1.45 : 0.5, 0, 0, wide ? 1.94 : 1.84, 2.32, 2.32, 7.2, -3.6};
     reference::Vector want = {0.25,   -0.125,  -0.075, -0.05, -0.184, 0.0992, 0.232, -0.1472,
                               -0.792, -0.1792, 0.2992, 0.672, -0.072, -0.108, -0.18, 0.36};
     if (wide) {

@@ -9,9 +9,9 @@
 namespace {
 
 using namespace reference;
+using reference::index;
 using tests::half_unit;
 using tests::within;
-using reference::index;
 
 void check_figures(const Vector& got, const Vector& want, int digits) {
   REQUIRE(got.size() == want.size());
@@ -56,10 +56,14 @@ TEST_CASE("oracle: combine and its gradient", "[golden][oracle]") {
         }
       }
     }
-    check_figures(y, wide ? Vector{1.45, 0, 0, 1.94, 2.32, 2.32, 7.2, -3.6}
-                          : Vector{0.5, 0, 0, 1.84, 2.32, 2.32, 7.2, -3.6}, 13);
-    check_figures(dx, wide ? Vector{1.45, 1.45, 1.94, 1.94, 2.32, 2.32, 3.6, 3.6}
-                           : Vector{0.5, 0.5, 1.84, 1.84, 2.32, 2.32, 3.6, 3.6}, 13);
+    check_figures(y,
+                  wide ? Vector{1.45, 0, 0, 1.94, 2.32, 2.32, 7.2, -3.6}
+                       : Vector{0.5, 0, 0, 1.84, 2.32, 2.32, 7.2, -3.6},
+                  13);
+    check_figures(dx,
+                  wide ? Vector{1.45, 1.45, 1.94, 1.94, 2.32, 2.32, 3.6, 3.6}
+                       : Vector{0.5, 0.5, 1.84, 1.84, 2.32, 2.32, 3.6, 3.6},
+                  13);
     Vector want = {0.25,   -0.125,  -0.075, -0.05, -0.184, 0.0992, 0.232, -0.1472,
                    -0.792, -0.1792, 0.2992, 0.672, -0.072, -0.108, -0.18, 0.36};
     if (wide) {
@@ -126,14 +130,17 @@ TEST_CASE("oracle: top-2 weights by every rule", "[golden][oracle]") {
   const Vector normal = {.68418545, .31581455, .51426340, .48573660,
                          .72781506, .27218494, .52483299, .47516701};
   const std::vector<Case> cases = {
-      {Score::softmax, Weigh::raw,
+      {Score::softmax,
+       Weigh::raw,
        {.39707878, .18328840, .24005718, .22674093, .55093886, .20603758, .50503262, .45724038}},
       {Score::softmax, Weigh::normalized, normal},
       {Score::softmax, Weigh::softmax_of_chosen, normal},
       {Score::identity, Weigh::softmax_of_chosen, normal},
-      {Score::sigmoid, Weigh::raw,
+      {Score::sigmoid,
+       Weigh::raw,
        {.83348693, .69793218, .91750312, .91307929, .90655839, .78393612, .92395607, .91667005}},
-      {Score::sigmoid, Weigh::normalized,
+      {Score::sigmoid,
+       Weigh::normalized,
        {.54425789, .45574211, .50120831, .49879169, .53626817, .46373183, .50197922, .49802078}}};
   for (const Case& c : cases) {
     s.router.score = c.score;
@@ -165,8 +172,10 @@ TEST_CASE("oracle: top-2 weights by every rule", "[golden][oracle]") {
       got.push_back(claim.weight);
     }
   }
-  check_figures(got, {.95345981, .74814701, .79839318, .85433300, .82221406, .82345294,
-                      .95573294, .82645926, .71780779, 1.15010872, 1.15925020, .19064108}, 8);
+  check_figures(got,
+                {.95345981, .74814701, .79839318, .85433300, .82221406, .82345294, .95573294,
+                 .82645926, .71780779, 1.15010872, 1.15925020, .19064108},
+                8);
 }
 
 TEST_CASE("oracle: losses of top-2", "[golden][oracle]") {

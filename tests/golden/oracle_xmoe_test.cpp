@@ -8,9 +8,9 @@
 namespace {
 
 using namespace reference;
+using reference::index;
 using tests::half_unit;
 using tests::within;
-using reference::index;
 
 Setup small_setup(double threshold, double factor) {
   Setup s = golden::given_logits(0, 4);
@@ -108,9 +108,10 @@ TEST_CASE("oracle: balance loss and its gradient", "[golden][oracle]") {
   s.router.threshold = 0.6;
   CHECK(within(losses(s, route(s, small_tokens())), 1.04, 1e-13));
   s.balance = {{}};
-  const Matrix want = golden::matrix(
-      4, 4, {0.08125, -0.021875, -0.050625, -0.00875, 0.0275, 0.0155, -0.045, 0.002,  //
-             0.069, -0.0056, -0.0594, -0.004, 0.00515, 0.000225, -0.012125, 0.00675});
+  const Matrix want =
+      golden::matrix(4, 4,
+                     {0.08125, -0.021875, -0.050625, -0.00875, 0.0275, 0.0155, -0.045, 0.002,  //
+                      0.069, -0.0056, -0.0594, -0.004, 0.00515, 0.000225, -0.012125, 0.00675});
   const Forward f = route(s, small_tokens());
   const Matrix got = router_gradient(s, small_tokens(), f, Matrix(4, 4));
   for (std::size_t i = 0; i < 16; ++i) {
@@ -120,8 +121,8 @@ TEST_CASE("oracle: balance loss and its gradient", "[golden][oracle]") {
 
 TEST_CASE("oracle: exact boundary and saturation", "[golden][oracle]") {
   const Matrix zero(1, 4);
-  const std::vector<std::pair<double, index>> cases = {
-      {0.25, 1}, {0.26, 2}, {0.5, 2}, {0.51, 3}, {0.75, 3}, {0.76, 4}, {1.0, 4}};
+  const std::vector<std::pair<double, index>> cases = {{0.25, 1}, {0.26, 2}, {0.5, 2}, {0.51, 3},
+                                                       {0.75, 3}, {0.76, 4}, {1.0, 4}};
   for (const auto& [threshold, count] : cases) {
     const Forward f = route(small_setup(threshold, 4), zero);
     REQUIRE(static_cast<index>(f.chosen[0].size()) == count);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The library against the published figures for XMoE's placeholder expert: output 0 of the router is
-// nobody. Kept pairs, skip ratio, balance loss over all outputs.
+// The library against the published figures for XMoE's placeholder expert: output 0 of the router
+// is nobody. Kept pairs, skip ratio, balance loss over all outputs.
 #include "golden/xmoe_cases.hpp"
 #include "support/catch.hpp"
 #include "support/layer_case.hpp"
@@ -11,9 +11,9 @@ using namespace xmoe;
 using tests::index;
 using tests::Numbers;
 
-using Layer = MoeLayer<Router<gate::Linear, score::Softmax, select::Threshold>,
-                       expert::Ffn<activation::Identity>,
-                       dispatch::WithPlaceholder<dispatch::Capacity>>;
+using Layer =
+    MoeLayer<Router<gate::Linear, score::Softmax, select::Threshold>,
+             expert::Ffn<activation::Identity>, dispatch::WithPlaceholder<dispatch::Capacity>>;
 
 struct Row {
   double threshold, factor;

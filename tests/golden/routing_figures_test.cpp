@@ -29,7 +29,8 @@ L make(index experts, double threshold, double factor) {
   s.capacity.factor = factor;
   return tests::make_layer<L>(s);
 }
-Lists chosen(const Default& layer, const reference::Matrix& logits, reference::Vector* weights = {}) {
+Lists chosen(const Default& layer, const reference::Matrix& logits,
+             reference::Vector* weights = {}) {
   const Numbers<float> x(logits);
   const auto r = layer.route(x.view());
   Lists lists;
@@ -54,7 +55,8 @@ Lists kept(const L& layer, const reference::Matrix& logits, double* weight = nul
   const PlanView& plan = tape.plan();
   Lists lists;
   for (index e = 0; e < plan.experts; ++e) {
-    lists.emplace_back(plan.token + plan.expert_offsets[e], plan.token + plan.expert_offsets[e + 1]);
+    lists.emplace_back(plan.token + plan.expert_offsets[e],
+                       plan.token + plan.expert_offsets[e + 1]);
   }
   if (weight != nullptr) {
     for (index m = 0; m < plan.kept; ++m) {
@@ -171,7 +173,7 @@ TEST_CASE("measurements and losses", "[golden]") {
   Numbers<float> dy(4, 4), dx(4, 4);
   auto g = layer.make_gradients();
   layer.backward(tape, dy.view(), dx.view(), g);
-  const std::vector<double> want = {0.08125, -0.021875, -0.050625, -0.00875, 0.0275, 0.0155,
+  const std::vector<double> want = {0.08125, -0.021875, -0.050625, -0.00875, 0.0275,  0.0155,
                                     -0.045,  0.002,     0.069,     -0.0056,  -0.0594, -0.004,
                                     0.00515, 0.000225,  -0.012125, 0.00675};
   const auto got = tests::numbers(dx.view());
@@ -181,8 +183,8 @@ TEST_CASE("measurements and losses", "[golden]") {
 }
 
 TEST_CASE("exact boundaries and saturation", "[golden]") {
-  const std::vector<std::pair<double, index>> cases = {
-      {0.25, 1}, {0.26, 2}, {0.5, 2}, {0.51, 3}, {0.75, 3}, {0.76, 4}, {1.0, 4}};
+  const std::vector<std::pair<double, index>> cases = {{0.25, 1}, {0.26, 2}, {0.5, 2}, {0.51, 3},
+                                                       {0.75, 3}, {0.76, 4}, {1.0, 4}};
   for (const auto& [threshold, count] : cases) {
     const Lists got = chosen(make<Default>(4, threshold, 4), reference::Matrix(1, 4));
     REQUIRE(static_cast<index>(got[0].size()) == count);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The library against figures for top-2 routers on z_ij = 2.5 sin(1.3 i + 0.7 j^2 + 0.2 i j), 4
-// tokens and 8 experts: weights by every rule, a selection bias (DeepSeek-V3 without groups, weights
-// checked against its published gate), losses. Formula only, apart from the bias.
+// tokens and 8 experts: weights by every rule, a selection bias (DeepSeek-V3 without groups,
+// weights checked against its published gate), losses. Formula only, apart from the bias.
 #include "golden/xmoe_cases.hpp"
 #include "support/catch.hpp"
 #include "support/layer_case.hpp"
@@ -48,21 +48,21 @@ const reference::Vector normalized = {.68418545, .31581455, .51426340, .48573660
 TEST_CASE("top-2 weights over softmax", "[golden]") {
   using namespace weigh;
   const reference::Setup s = setup_of(2);
-  check_routing(route<Layer<score::Softmax, select::TopK, Raw>>(s), top_two,
-                {.39707878, .18328840, .24005718, .22674093, .55093886, .20603758, .50503262,
-                 .45724038});
+  check_routing(
+      route<Layer<score::Softmax, select::TopK, Raw>>(s), top_two,
+      {.39707878, .18328840, .24005718, .22674093, .55093886, .20603758, .50503262, .45724038});
   check_routing(route<Layer<score::Softmax, select::TopK, Normalized>>(s), top_two, normalized);
   check_routing(route<Layer<score::Identity, select::TopK, SoftmaxPicked>>(s), top_two, normalized);
 }
 
 TEST_CASE("top-2 weights over sigmoid", "[golden]") {
   const reference::Setup s = setup_of(2);
-  check_routing(route<Layer<score::Sigmoid, select::TopK, weigh::Raw>>(s), top_two,
-                {.83348693, .69793218, .91750312, .91307929, .90655839, .78393612, .92395607,
-                 .91667005});
-  check_routing(route<Layer<score::Sigmoid, select::TopK, weigh::Normalized>>(s), top_two,
-                {.54425789, .45574211, .50120831, .49879169, .53626817, .46373183, .50197922,
-                 .49802078});
+  check_routing(
+      route<Layer<score::Sigmoid, select::TopK, weigh::Raw>>(s), top_two,
+      {.83348693, .69793218, .91750312, .91307929, .90655839, .78393612, .92395607, .91667005});
+  check_routing(
+      route<Layer<score::Sigmoid, select::TopK, weigh::Normalized>>(s), top_two,
+      {.54425789, .45574211, .50120831, .49879169, .53626817, .46373183, .50197922, .49802078});
 }
 
 TEST_CASE("three of eight by biased sigmoid scores, weights without the bias", "[golden]") {

@@ -11,8 +11,8 @@ using tests::index;
 using tests::Numbers;
 
 template <class D>
-using Layer = MoeLayer<Router<gate::Linear, score::Softmax, select::TopK>,
-                       expert::Ffn<activation::Gelu>, D>;
+using Layer =
+    MoeLayer<Router<gate::Linear, score::Softmax, select::TopK>, expert::Ffn<activation::Gelu>, D>;
 using Limited = Layer<dispatch::Capacity>;
 using Drawn = Layer<dispatch::CapacityBy<priority::Random>>;
 
@@ -61,6 +61,23 @@ TEST_CASE("a limit that does not bind equals no limit bitwise", "[layer][capacit
   Numbers<float> b(40, 9);
   limited.forward(x.view(), a.view());
   dropless.forward(x.view(), b.view());
+  CHECK(a == b);
+}
+
+TEST_CASE("the pipeline cut in two drops the same claims", "[layer][capacity]") {
+  const tests::Case c = make_case(0.75);
+  const Limited layer = tests::make_layer<Limited>(c.setup);
+  const Numbers<float> x(c.x);
+  Numbers<float> a(40, 9);
+  Numbers<float> b(40, 9);
+  const Summary whole = layer.forward(x.view(), a.view());
+  CHECK(whole.dropped > 0);
+  const Summary halves = layer.apply(x.view(), layer.route(x.view()), b.view());
+  CHECK(a == b);
+  CHECK(whole.kept == halves.kept);
+  const Limited::Tape tape = layer.record(x.view(), b.view());  // replay of a recorded decision
+  b.fill(0.f);
+  layer.apply(x.view(), Routing<float>::copy(tape.decision().routing), b.view());
   CHECK(a == b);
 }
 
@@ -137,7 +154,8 @@ TEST_CASE("capacity while training and outside of it", "[layer][capacity]") {
 TEST_CASE("random priority: a function of the stream, unbiased", "[layer][capacity]") {
   tests::Case c = make_case(1.0, 1);
   std::fill(c.setup.router.weight.values.begin(), c.setup.router.weight.values.end(), 0.0);
-  const Drawn layer = tests::make_layer<Drawn>(c.setup);  // all equal: everybody wants expert 0
+  // all equal: everybody wants expert 0
+  const Drawn layer = tests::make_layer<Drawn>(c.setup, cpu::Backend(1));
   const Numbers<float> x(c.x);
   Numbers<float> y(40, 9);
   Drawn::Tape tape;

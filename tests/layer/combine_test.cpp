@@ -76,8 +76,8 @@ TEST_CASE("equal experts: one dense network, whatever the routing", "[layer][com
   const Layer layer = tests::make_layer<Layer>(c.setup);
   reference::Matrix dense(29, 14);
   for (index t = 0; t < 29; ++t) {
-    reference::set_row(
-        dense, t, reference::run_expert(c.setup.experts, 0, reference::row_of(c.x, t)).out);
+    reference::set_row(dense, t,
+                       reference::run_expert(c.setup.experts, 0, reference::row_of(c.x, t)).out);
   }
   tests::check_close<float>("y", tests::numbers(run(layer, c.x).view()), dense.values, 14 + 10 + 5);
 }

@@ -55,9 +55,8 @@ TEST_CASE("wrong shapes of forward", "[layer][error]") {
   check_throws<shape_error>(
       [&] { layer.forward(MatrixView<const float>(nullptr, 5, 8), y.view()); },
       {"forward", "x", "null"});
-  check_throws<shape_error>(
-      [&] { layer.forward(x.view(), MatrixView<float>(nullptr, 5, 8)); },
-      {"forward", "y", "null"});
+  check_throws<shape_error>([&] { layer.forward(x.view(), MatrixView<float>(nullptr, 5, 8)); },
+                            {"forward", "y", "null"});
   check_throws<shape_error>(
       [&] { layer.forward(MatrixView<const float>(x.view().data(), 5, 8, 7), y.view()); },
       {"forward", "x", "7", "8"});

@@ -27,7 +27,9 @@ void check_activation(Activation kind) {
   }
 }
 
-TEST_CASE("experts with ReLU", "[layer][oracle]") { check_activation<activation::Relu>(Activation::relu); }
+TEST_CASE("experts with ReLU", "[layer][oracle]") {
+  check_activation<activation::Relu>(Activation::relu);
+}
 TEST_CASE("experts with squared ReLU", "[layer][oracle]") {
   check_activation<activation::SquaredRelu>(Activation::squared_relu);
 }

@@ -96,10 +96,10 @@ TEST_CASE("gradients of a biased sigmoid layer of gated experts", "[layer][gradi
     std::string worst;
     const double error = largest_error<TopK>(
         c, worst,
-        loss::LoadBalance<loss::counting::AllPerToken, loss::over::SoftmaxOfLogits>{
-            .coefficient = 0.4f},
-        loss::LoadBalance<loss::counting::AllPerClaim, loss::over::NormalizedScores>{
-            .coefficient = 0.6f});
+        loss::LoadBalance<loss::counting::AllPerToken, loss::over::SoftmaxOfLogits>{.coefficient =
+                                                                                        0.4f},
+        loss::LoadBalance<loss::counting::AllPerClaim, loss::over::NormalizedScores>{.coefficient =
+                                                                                         0.6f});
     INFO("seed " << seed << ": worst " << error << " at " << worst);
     CHECK(error < 1e-6);
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows far apart, rows on odd addresses, Eigen matrices, dirty memory: the numbers are the same, bit
-// for bit, and nothing is written beside them. Aliasing outputs are refused.
+// Rows far apart, rows on odd addresses, Eigen matrices, dirty memory: the numbers are the same,
+// bit for bit, and nothing is written beside them. Aliasing outputs are refused.
 #include <Eigen/Core>
 
 #include <limits>
@@ -128,6 +128,35 @@ TEST_CASE("dirty memory: every number is written, and the second call equals the
     y.fill(poison);
     layer.forward(workspace, x.view(), y.view());
     CHECK(plain.y == y);
+  }
+  // training: scratch full of poison, a tape that has just seen nothing but NaN
+  Workspace training(layer.training_workspace_bytes(37));
+  Layer::Tape tape;
+  layer.prepare(tape, 37);
+  Numbers<float> nothing(37, 17);
+  nothing.fill(std::numeric_limits<float>::quiet_NaN());
+  Numbers<float> y(37, 17), dx(37, 17);
+  layer.config().router.nonfinite = NonFinite::propagate;
+  layer.record(training, nothing.view(), y.view(), tape);
+  layer.config().router.nonfinite = NonFinite::refuse;
+  const auto poison_training = [&] {
+    const index count = training.capacity() / static_cast<index>(sizeof(float));
+    const Workspace::Scope scope(training);
+    std::fill_n(training.take<float>(count), count, poison);
+  };
+  poison_training();
+  y.fill(poison);
+  layer.record(training, x.view(), y.view(), tape);
+  CHECK(plain.y == y);
+  poison_training();
+  dx.fill(poison);
+  Layer::Gradients g = layer.make_gradients();
+  const Numbers<float> dy(c.dy);
+  layer.backward(training, tape, dy.view(), dx.view(), g);
+  CHECK(plain.dx == dx);
+  const auto gradients = tests::tensors_of<float>(g.parameters());
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    CHECK(gradients[i].values == plain.gradients[i].values);
   }
   // a larger, different call in between on the layer's own memory
   tests::CaseOptions o;

@@ -35,7 +35,8 @@ struct Given {
 };
 
 template <class S>
-Batch<S> batch_of(const std::vector<S>& x, index experts, const std::vector<std::uint8_t>& valid = {}) {
+Batch<S> batch_of(const std::vector<S>& x, index experts,
+                  const std::vector<std::uint8_t>& valid = {}) {
   return {In<S>(x.data(), static_cast<index>(x.size()) / experts, experts), tests::in(valid)};
 }
 
@@ -54,8 +55,11 @@ Chosen<S> decide(const P& router, const Batch<S>& batch, index experts) {
   const auto own = detail::make_weights<Cpu<S>>(router, {batch.x.cols(), experts, 1});
   const RoutingView<S> r = router.forward(ctx, own, batch, experts).routing;
   const index n = r.assignments();
-  return {{r.offsets, r.offsets + r.tokens + 1}, {r.expert, r.expert + n}, {r.weight, r.weight + n},
-          {r.score, r.score + n}, r.valid_tokens};
+  return {{r.offsets, r.offsets + r.tokens + 1},
+          {r.expert, r.expert + n},
+          {r.weight, r.weight + n},
+          {r.score, r.score + n},
+          r.valid_tokens};
 }
 
 using Threshold = Router<Given, score::Softmax, select::Threshold>;
@@ -91,7 +95,8 @@ TEMPLATE_TEST_CASE("router: as the oracle", "[router]", float, double) {
       reference::Vector want, got = tests::wide(c.weight);
       bool same = true;
       for (index t = 0; t < tokens; ++t) {
-        const reference::Vector z = tests::wide(std::vector<R>(x.begin() + t * experts, x.begin() + (t + 1) * experts));
+        const reference::Vector z =
+            tests::wide(std::vector<R>(x.begin() + t * experts, x.begin() + (t + 1) * experts));
         const reference::Vector s = reference::scores_of(oracle.score, z);
         const std::vector<index> ids = reference::choose(oracle, s);
         for (std::size_t r = 0; r < ids.size(); ++r) {
@@ -166,7 +171,8 @@ TEST_CASE("router: the gradient, with what losses add", "[router]") {
   const reference::Vector dw = tests::normals(random, tokens * experts);
   const reference::Vector ds = tests::normals(random, tokens * experts);
   const reference::Vector dz = tests::normals(random, tokens * experts);
-  const Router<Given, score::Softmax, select::Threshold, weigh::Normalized> router{.select = {0.7f}};
+  const Router<Given, score::Softmax, select::Threshold, weigh::Normalized> router{
+      .select = {0.7f}};
   Work<double> work;
   auto own = router.make_weights<Cpu<double>>({experts, experts, 1});
   const auto objective = [&] {
@@ -201,16 +207,23 @@ TEST_CASE("router: the gradient, with what losses add", "[router]") {
 }
 
 TEST_CASE("router: what can never learn is refused in training", "[router]") {
-  CHECK(tests::message_of<value_error>([] { TopK{.select = {1}}.check_training({4, 8, 1}); }) ==
+  CHECK(tests::message_of<value_error>([] {
+          TopK{.select = {1}}.check_training({4, 8, 1});
+        }) ==
         "xmoe::Router: with one expert a token (of 8), weights renormalised over the choice are "
         "always 1 and the router never learns; use weigh::Raw");
-  CHECK(tests::message_of<value_error>([] { TopK{.select = {2}}.check_training({4, 8, 1}); }).empty());
-  CHECK(tests::message_of<value_error>([] { TopK{.select = {1}}.check_training({4, 1, 1}); }).empty());
+  CHECK(tests::message_of<value_error>([] {
+          TopK{.select = {2}}.check_training({4, 8, 1});
+        }).empty());
+  CHECK(tests::message_of<value_error>([] {
+          TopK{.select = {1}}.check_training({4, 1, 1});
+        }).empty());
   CHECK(tests::message_of<value_error>([] {
           Threshold{.select = {0.f}}.check_training({4, 8, 1});
         }).empty());  // raw weights learn
-  CHECK(tests::message_of<value_error>([] { TopK{.select = {9}}.check({4, 8, 1}); }) ==
-        "xmoe::select::TopK: k is 9, must be in 1 .. 8 (experts)");
+  CHECK(tests::message_of<value_error>([] {
+          TopK{.select = {9}}.check({4, 8, 1});
+        }) == "xmoe::select::TopK: k is 9, must be in 1 .. 8 (experts)");
 }
 
 TEST_CASE("router: names of the tensors", "[router]") {

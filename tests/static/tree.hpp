@@ -157,7 +157,7 @@ inline std::vector<Finding> check(const fs::path& root) {
     for (const std::string& line : h.lines) {
       opens = opens || starts_with(line, "namespace ");
       found = found || line == folder + " {" || starts_with(line, folder + "::") ||
-              line == family + " {";
+              line == family + " {" || (!leaf.empty() && line == "namespace " + leaf + " {");
     }
     if (!umbrella && opens && !found) {
       report("namespace", "must open `" + folder + " {`");

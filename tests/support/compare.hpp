@@ -103,9 +103,8 @@ inline std::vector<Mutation> mutations(const reference::Setup& right, const refe
     list.clear();
     return list;
   }
-  std::sort(kept.begin(), kept.end(), [](const Claim& a, const Claim& b) {
-    return std::abs(a.weight) < std::abs(b.weight);
-  });
+  std::sort(kept.begin(), kept.end(),
+            [](const Claim& a, const Claim& b) { return std::abs(a.weight) < std::abs(b.weight); });
   const Claim middle = kept[kept.size() / 2];
   add("one assignment dropped").removed = Pair{middle.token, middle.output};
 
@@ -128,7 +127,8 @@ inline std::vector<Mutation> mutations(const reference::Setup& right, const refe
         for (index j = 0; j < stack.cols; ++j) {
           const index plain = i * stack.cols + j;  // the same numbers read as [cols, rows]
           stack(e, i, j) = before.values[static_cast<std::size_t>(
-              e * stack.rows * stack.cols + (plain % stack.cols) * stack.rows + plain / stack.cols)];
+              e * stack.rows * stack.cols + (plain % stack.cols) * stack.rows +
+              plain / stack.cols)];
         }
       }
     }
@@ -153,7 +153,7 @@ struct Tensor {
 inline std::vector<Tensor> reference_results(const reference::Setup& s, const reference::Matrix& x,
                                              const reference::Matrix* dy) {
   const reference::Forward f = reference::forward(s, x);
-  index most = 1;   // experts of one token
+  index most = 1;  // experts of one token
   for (const auto& row : f.chosen) {
     most = std::max(most, static_cast<index>(row.size()));
   }

@@ -14,8 +14,7 @@ struct ExpertCase {
 
   ExpertCase(Generator& random, index tokens, xmoe::Sizes s, bool skewed = false)
       : sizes(s),
-        routing(routing_of<S>(s.experts,
-                              random_wishes(random, tokens, s.experts, 3, skewed))),
+        routing(routing_of<S>(s.experts, random_wishes(random, tokens, s.experts, 3, skewed))),
         x(narrow<S>(normals(random, tokens * s.model_dim))),
         dy(narrow<S>(normals(random, tokens * s.model_dim))) {}
 
@@ -52,7 +51,7 @@ void randomize(Own& own, Generator& random, double scale) {
 
 template <class S>
 struct ExpertResult {
-  std::vector<S> rows, y;          ///< [M,D], [T,D]
+  std::vector<S> rows, y;             ///< [M,D], [T,D]
   std::vector<S> dweight, drows, dx;  ///< [M], [M,D], [T,D]
 };
 
@@ -130,7 +129,8 @@ reference::Vector oracle_rows(const reference::Experts& experts, const ExpertCas
     for (index t = 0; t < c.tokens(); ++t) {
       for (index a = view.begin(t); a < view.end(t); ++a) {
         if (view.expert[a] == e) {
-          const reference::Vector x = wide(std::vector<S>(c.x.begin() + t * dim, c.x.begin() + (t + 1) * dim));
+          const reference::Vector x =
+              wide(std::vector<S>(c.x.begin() + t * dim, c.x.begin() + (t + 1) * dim));
           const reference::Vector row = reference::run_expert(experts, e, x).out;
           rows.insert(rows.end(), row.begin(), row.end());
         }

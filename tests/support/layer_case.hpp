@@ -16,7 +16,10 @@ template <class S>
 class Numbers {
  public:
   Numbers(index rows, index cols, index stride = 0, index shift = 0)
-      : rows_(rows), cols_(cols), stride_(stride < cols ? cols : stride), shift_(shift),
+      : rows_(rows),
+        cols_(cols),
+        stride_(stride < cols ? cols : stride),
+        shift_(shift),
         values_(static_cast<std::size_t>(rows * stride_ + shift + 1), S(0)) {}
   explicit Numbers(const reference::Matrix& m, index stride = 0, index shift = 0)
       : Numbers(m.rows, m.cols, stride, shift) {
@@ -88,8 +91,8 @@ typename Layer::Config config_of(const reference::Setup& s) {
   }
   const auto set_dispatch = [&](auto& dispatch) {
     if constexpr (requires { dispatch.factor; }) {
-      dispatch.limit = s.capacity.limited ? xmoe::dispatch::Limit::factor
-                                          : xmoe::dispatch::Limit::none;
+      dispatch.limit =
+          s.capacity.limited ? xmoe::dispatch::Limit::factor : xmoe::dispatch::Limit::none;
       dispatch.factor = s.capacity.factor;
       dispatch.minimum = s.capacity.minimum;
     }

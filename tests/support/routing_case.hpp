@@ -40,8 +40,8 @@ inline std::vector<std::vector<Wish>> random_wishes(Generator& random, index tok
     double score = 1.0;
     for (index r = 0; r < count; ++r) {
       score *= static_cast<double>(static_cast<float>(0.2 + 0.7 * random.uniform()));
-      wishes.push_back({ids[static_cast<std::size_t>(r)],
-                        static_cast<double>(static_cast<float>(score))});
+      wishes.push_back(
+          {ids[static_cast<std::size_t>(r)], static_cast<double>(static_cast<float>(score))});
     }
     all.push_back(wishes);
   }

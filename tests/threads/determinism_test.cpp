@@ -36,8 +36,8 @@ bool same(const std::vector<tests::Tensor>& a, const std::vector<tests::Tensor>&
 }
 
 TEST_CASE("1, 2, 3 and 8 threads give the same bits, run after run", "[threads]") {
-  for (const auto& [tokens, experts] : std::vector<std::pair<index, index>>{
-           {1, 3}, {2, 8}, {7, 2}, {40, 5}, {150, 16}, {64, 1}}) {
+  for (const auto& [tokens, experts] :
+       std::vector<std::pair<index, index>>{{1, 3}, {2, 8}, {7, 2}, {40, 5}, {150, 16}, {64, 1}}) {
     INFO("T " << tokens << ", E " << experts);
     const tests::Case c = make_case(tokens, experts);
     const Layer serial = tests::make_layer<Layer>(c.setup, cpu::Backend(1));

@@ -12,7 +12,8 @@ using namespace xmoe;
 using tests::index;
 using tests::Numbers;
 
-/// f_e(x) = (e + 1) x, computed row by row in parallel; throws at tokens whose first number says so.
+/// f_e(x) = (e + 1) x, computed row by row in parallel; throws at tokens whose first number says
+/// so.
 struct Moody {
   template <class Traits>
   void forward(Context<Traits>& ctx, const NoWeights&, const PlanView& plan,

@@ -15,7 +15,8 @@ namespace xmoe::inline XMOE_ABI::recipes {
 
 /// A dense FFN laid out as E small experts, sparse at inference by a lower threshold.
 ///
-///   Weigh         weigh::Unit: at t = 1 every part runs and the sum is the dense FFN;
+///   Weigh         weigh::Unit: at t = 1 every part runs and the sum is the dense FFN, unless the
+///                 router is so sure that the best parts' mass rounds to 1 (t > 1 runs all always);
 ///                 weigh::Raw: another function, to be trained in this form at t = 1
 ///   published     D 768, 8 parts of 384 (the dense width 3072), trained at t = 1, run at t < 1
 ///   ours          t 1 as the default; convert::dense_to_experts fills the parts

@@ -184,6 +184,9 @@ struct Router {
         const VectorView<R> dscores{ds + worker * experts, experts};
         start(dscores, upstream.dscores, t, experts);
         start(dlogits.row(t), upstream.dlogits, t, padded);
+        if (!batch.is_valid(t)) {  // no gradient; its scores may be anything, NaN included
+          return;
+        }
         const index begin = decision.routing.begin(t);
         const index count = decision.routing.end(t) - begin;
         weigh.row_backward(

@@ -13,7 +13,8 @@ using tests::Work;
 template <class S>
 std::vector<S> logits_of(const Linear& gate, const auto& own, In<S> x, Work<S>& work) {
   const index experts = own.weight.rows();
-  std::vector<S> z(static_cast<std::size_t>(x.rows() * experts), std::numeric_limits<S>::quiet_NaN());
+  std::vector<S> z(static_cast<std::size_t>(x.rows() * experts),
+                   std::numeric_limits<S>::quiet_NaN());
   auto ctx = work.context();
   gate.forward(ctx, own, Batch<S>{x}, Out<S>(z.data(), x.rows(), experts));
   return z;
@@ -59,9 +60,11 @@ TEST_CASE("linear gate: start", "[router][gate]") {
     }
   }
   const double n = 50.0 * 400.0;
-  // U(-b, b): mean 0 with deviation b / sqrt(3 n), second moment b^2 / 3 with b^2 sqrt(4/45) / sqrt(n)
+  // U(-b, b): mean 0 with deviation b / sqrt(3 n), second moment b^2 / 3 with b^2 sqrt(4/45) /
+  // sqrt(n)
   CHECK(std::abs(sum / n) < 5.0 * bound / std::sqrt(3.0 * n));
-  CHECK(std::abs(square / n - bound * bound / 3.0) < 5.0 * bound * bound * std::sqrt(4.0 / 45.0 / n));
+  CHECK(std::abs(square / n - bound * bound / 3.0) <
+        5.0 * bound * bound * std::sqrt(4.0 / 45.0 / n));
   CHECK(largest <= bound);
   CHECK(largest > 0.99 * bound);
 }
@@ -123,7 +126,8 @@ TEST_CASE("linear gate: the gradient passes the jitter", "[router][gate]") {
   const In<double> view(x.data(), tokens, dim);
   std::vector<double> dx(x.size(), 1.0);  // dx is added to
   auto ctx = work.context();
-  gate.backward(ctx, own, Batch<double>{view}, upstream, gradient, Out<double>(dx.data(), tokens, dim));
+  gate.backward(ctx, own, Batch<double>{view}, upstream, gradient,
+                Out<double>(dx.data(), tokens, dim));
   const auto objective = [&] {
     const std::vector<double> z = logits_of<double>(gate, own, view, work);
     double value = 0.0;
@@ -151,8 +155,9 @@ TEST_CASE("linear gate: the gradient passes the jitter", "[router][gate]") {
 
 TEST_CASE("linear gate: errors", "[router][gate]") {
   for (const float jitter : {-0.1f, 1.f, std::numeric_limits<float>::quiet_NaN()}) {
-    const std::string text =
-        tests::message_of<value_error>([&] { Linear{.jitter = jitter}.check({4, 2, 1}); });
+    const std::string text = tests::message_of<value_error>([&] {
+      Linear{.jitter = jitter}.check({4, 2, 1});
+    });
     CHECK(text.find("xmoe::gate::Linear: jitter is ") == 0);
     CHECK(text.find("must be in [0, 1)") != std::string::npos);
   }

@@ -14,7 +14,8 @@ TEMPLATE_TEST_CASE("identity: every bit passes", "[router][score]", float, doubl
     INFO(row.name);
     CHECK(tests::same_bits(tests::scores_of(Identity{}, row.values), row.values));
   }
-  CHECK_FALSE(tests::same_bits<TestType>(tests::scores_of<TestType>(Identity{}, {0}), {-TestType(0)}));
+  CHECK_FALSE(
+      tests::same_bits<TestType>(tests::scores_of<TestType>(Identity{}, {0}), {-TestType(0)}));
 }
 
 TEST_CASE("identity: the gradient passes and adds", "[router][score]") {

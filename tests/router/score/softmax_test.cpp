@@ -25,11 +25,13 @@ TEMPLATE_TEST_CASE("softmax: the formula", "[router][score]", float, double) {
     for (const double p : got) {
       sum += p;
     }
-    CHECK(tests::within(sum, 1.0, 4.0 * static_cast<double>(n) *
-                                      static_cast<double>(std::numeric_limits<R>::epsilon())));
+    CHECK(tests::within(
+        sum, 1.0,
+        4.0 * static_cast<double>(n) * static_cast<double>(std::numeric_limits<R>::epsilon())));
     if (n > 1) {  // twin: the same comparison refuses another row
       const double allowed = tests::tolerance<R>(16 + n, tests::magnitude(want));
-      CHECK_FALSE(tests::difference(reference::softmax(tests::normals(random, n)), want, allowed).close);
+      CHECK_FALSE(
+          tests::difference(reference::softmax(tests::normals(random, n)), want, allowed).close);
     }
   }
 }
@@ -56,9 +58,14 @@ TEMPLATE_TEST_CASE("softmax: masked and broken rows", "[router][score]", float, 
   const R nan = std::numeric_limits<R>::quiet_NaN();
   CHECK(tests::same_bits(tests::scores_of<R>(Softmax{}, {-inf, 0, -inf}), {0, 1, 0}));
   CHECK(tests::same_bits(tests::scores_of<R>(Softmax{}, {-inf, -inf}), {0, 0}));
-  for (const std::vector<R>& row : std::vector<std::vector<R>>{
-           {nan, 0, 1}, {0, nan, 1}, {0, 1, nan}, {nan, nan, nan}, {inf, 0, 1}, {0, 1, inf},
-           {-inf, nan, -inf}, {nan, -inf, -inf}}) {
+  for (const std::vector<R>& row : std::vector<std::vector<R>>{{nan, 0, 1},
+                                                               {0, nan, 1},
+                                                               {0, 1, nan},
+                                                               {nan, nan, nan},
+                                                               {inf, 0, 1},
+                                                               {0, 1, inf},
+                                                               {-inf, nan, -inf},
+                                                               {nan, -inf, -inf}}) {
     const std::vector<R> scores = tests::scores_of(Softmax{}, row);
     CAPTURE(row[0], row[1], row[2]);
     for (const R s : scores) {

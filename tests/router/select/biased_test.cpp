@@ -89,8 +89,9 @@ TEST_CASE("biased: the bias never reaches a weight", "[router][select]") {
 }
 
 TEST_CASE("biased: the inner policy is checked", "[router][select]") {
-  CHECK(tests::message_of<xmoe::value_error>([] { Biased<TopK>{{5}}.check({4, 3, 4}); }) ==
-        "xmoe::select::TopK: k is 5, must be in 1 .. 3 (experts)");
+  CHECK(tests::message_of<xmoe::value_error>([] {
+          Biased<TopK>{{5}}.check({4, 3, 4});
+        }) == "xmoe::select::TopK: k is 5, must be in 1 .. 3 (experts)");
 }
 
 }  // namespace

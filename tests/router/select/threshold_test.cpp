@@ -94,7 +94,8 @@ TEMPLATE_TEST_CASE("threshold: the room suffices for any softmax", "[router][sel
       }
       INFO(experts << " experts, threshold " << t << ", " << got.size() << " chosen");
       CHECK((before >= static_cast<R>(t) || static_cast<index>(got.size()) == experts));
-      CHECK((got.size() < 2 || before - p[static_cast<std::size_t>(got.back())] < static_cast<R>(t)));
+      CHECK(
+          (got.size() < 2 || before - p[static_cast<std::size_t>(got.back())] < static_cast<R>(t)));
     }
   }
 }
@@ -118,8 +119,9 @@ TEST_CASE("threshold: errors", "[router][select]") {
   const auto text = [](Threshold select) {
     return tests::message_of<xmoe::value_error>([&] { select.check({8, 4, 4}); });
   };
-  CHECK(text({0.9f, -2}) ==
-        "xmoe::select::Threshold: threshold is 0.9, max_experts is -2; need a number, and 0 or more");
+  CHECK(
+      text({0.9f, -2}) ==
+      "xmoe::select::Threshold: threshold is 0.9, max_experts is -2; need a number, and 0 or more");
   CHECK(text({std::numeric_limits<float>::quiet_NaN(), 0}).find("threshold is nan") !=
         std::string::npos);
   CHECK(text({-3.f, 0}).empty());

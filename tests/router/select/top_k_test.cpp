@@ -25,7 +25,7 @@ TEMPLATE_TEST_CASE("top-k: the order of a row", "[router][select]", float, doubl
 TEMPLATE_TEST_CASE("top-k: ties go to the lower index", "[router][select]", float, double) {
   using R = TestType;
   CHECK(chosen_by<R>(TopK{3}, std::vector<R>(60, R(0.5))) == Ids{0, 1, 2});
-  CHECK(chosen_by<R>(TopK{2}, {1, 3, 2, 2}) == Ids{1, 2});      // a tie at the last place
+  CHECK(chosen_by<R>(TopK{2}, {1, 3, 2, 2}) == Ids{1, 2});  // a tie at the last place
   CHECK(chosen_by<R>(TopK{3}, {2, 3, 2, 3, 2}) == Ids{1, 3, 0});
   CHECK(chosen_by<R>(TopK{2}, {-R(0), R(0), -R(0)}) == Ids{0, 1});  // the zeros are equal
   CHECK(chosen_by<R>(TopK{2}, {R(0), -R(0), R(0)}) == Ids{0, 1});

@@ -48,7 +48,8 @@ TEMPLATE_TEST_CASE("normalized: the sum is the scale", "[router][weigh]", float,
       sum += static_cast<double>(w);
     }
     INFO(k << " chosen, sum " << sum);
-    CHECK(tests::within(sum, 1.5, 3.0 * k * static_cast<double>(std::numeric_limits<R>::epsilon())));
+    CHECK(
+        tests::within(sum, 1.5, 3.0 * k * static_cast<double>(std::numeric_limits<R>::epsilon())));
   }
 }
 
@@ -69,7 +70,8 @@ TEMPLATE_TEST_CASE("normalized: scores near 0 divide nothing by 0", "[router][we
 
 TEST_CASE("normalized: the gradient by hand and near 0", "[router][weigh]") {
   // w_0 = s_0 / (s_0 + s_1), dw_0/ds_0 = s_1 / sum^2, dw_0/ds_1 = -s_0 / sum^2
-  const std::vector<double> ds = score_gradient(Normalized{2.f}, {0.5, 9.0, 0.25}, {0, 2}, {1.0, 0.0});
+  const std::vector<double> ds =
+      score_gradient(Normalized{2.f}, {0.5, 9.0, 0.25}, {0, 2}, {1.0, 0.0});
   const double square = 0.75 * 0.75;
   CHECK(tests::relative_error(ds, {2.0 * 0.25 / square, 0.0, -2.0 * 0.5 / square}) < 1e-15);
   CHECK(tests::relative_error(ds, {0.25 / square, 0.0, -0.5 / square}) > 0.1);

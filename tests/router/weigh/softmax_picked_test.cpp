@@ -17,11 +17,14 @@ TEMPLATE_TEST_CASE("softmax of the picked: tabulated", "[router][weigh]", float,
   const auto weights = [&](float scale, const std::vector<std::int32_t>& chosen) {
     return tests::wide(tests::weights_by<R>(SoftmaxPicked{scale}, z, s, chosen));
   };
-  CHECK(tests::relative_error(weights(1.f, {2, 0}), {0.7310585786300049, 0.2689414213699951}) < 8 * eps);
-  CHECK(tests::relative_error(weights(3.f, {2, 0}), {2.1931757358900147, 0.8068242641099853}) < 8 * eps);
+  CHECK(tests::relative_error(weights(1.f, {2, 0}), {0.7310585786300049, 0.2689414213699951}) <
+        8 * eps);
+  CHECK(tests::relative_error(weights(3.f, {2, 0}), {2.1931757358900147, 0.8068242641099853}) <
+        8 * eps);
   CHECK(weights(1.f, {3}) == reference::Vector{1.0});
   CHECK(weights(1.f, {}).empty());
-  CHECK(tests::relative_error(weights(1.f, {0, 2}), {0.7310585786300049, 0.2689414213699951}) > 0.1);
+  CHECK(tests::relative_error(weights(1.f, {0, 2}), {0.7310585786300049, 0.2689414213699951}) >
+        0.1);
 }
 
 TEMPLATE_TEST_CASE("softmax of the picked: hard rows", "[router][weigh]", float, double) {

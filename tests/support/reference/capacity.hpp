@@ -9,22 +9,21 @@ namespace reference {
 
 /// min(max(ceil(T/E * factor), minimum), T)
 inline index capacity_of(index tokens, index experts, double factor, index minimum) {
-  const long double exact =
-      static_cast<long double>(tokens) * static_cast<long double>(factor) /
-      static_cast<long double>(experts);
+  const long double exact = static_cast<long double>(tokens) * static_cast<long double>(factor) /
+                            static_cast<long double>(experts);
   const index wanted = static_cast<index>(std::ceil(exact));
   return std::min(std::max(wanted, minimum), tokens);
 }
 
 /// True if claim a is served before claim b at their expert.
 inline bool served_first(const Capacity& rule, const Claim& a, const Claim& b) {
-  const bool rank_counts =
-      rule.priority == Priority::rank_then_probability || rule.priority == Priority::rank_then_token;
+  const bool rank_counts = rule.priority == Priority::rank_then_probability ||
+                           rule.priority == Priority::rank_then_token;
   if (rank_counts && a.rank != b.rank) {
     return a.rank < b.rank;
   }
-  const bool score_counts = rule.priority == Priority::rank_then_probability ||
-                            rule.priority == Priority::probability;
+  const bool score_counts =
+      rule.priority == Priority::rank_then_probability || rule.priority == Priority::probability;
   if (score_counts && a.score != b.score) {
     return a.score > b.score;
   }
@@ -70,7 +69,8 @@ inline index keep(const Setup& setup, index valid_tokens, std::vector<std::vecto
       if (setup.capacity.limited && served == limit) {
         break;
       }
-      chosen[static_cast<std::size_t>(claim.token)][static_cast<std::size_t>(claim.rank)].kept = true;
+      chosen[static_cast<std::size_t>(claim.token)][static_cast<std::size_t>(claim.rank)].kept =
+          true;
       ++served;
     }
   }

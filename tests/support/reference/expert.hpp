@@ -10,21 +10,28 @@ inline constexpr double pi = 3.14159265358979323846;
 
 inline double activate(Activation kind, double u) {
   switch (kind) {
-    case Activation::relu: return u > 0.0 ? u : 0.0;
-    case Activation::squared_relu: return u > 0.0 ? u * u : 0.0;
+    case Activation::relu:
+      return u > 0.0 ? u : 0.0;
+    case Activation::squared_relu:
+      return u > 0.0 ? u * u : 0.0;
     case Activation::gelu_tanh:
       return 0.5 * u * (1.0 + std::tanh(std::sqrt(2.0 / pi) * (u + 0.044715 * u * u * u)));
-    case Activation::gelu_erf: return 0.5 * u * (1.0 + std::erf(u / std::sqrt(2.0)));
-    case Activation::silu: return u / (1.0 + std::exp(-u));
-    case Activation::identity: break;
+    case Activation::gelu_erf:
+      return 0.5 * u * (1.0 + std::erf(u / std::sqrt(2.0)));
+    case Activation::silu:
+      return u / (1.0 + std::exp(-u));
+    case Activation::identity:
+      break;
   }
   return u;
 }
 
 inline double slope(Activation kind, double u) {
   switch (kind) {
-    case Activation::relu: return u > 0.0 ? 1.0 : 0.0;
-    case Activation::squared_relu: return u > 0.0 ? 2.0 * u : 0.0;
+    case Activation::relu:
+      return u > 0.0 ? 1.0 : 0.0;
+    case Activation::squared_relu:
+      return u > 0.0 ? 2.0 * u : 0.0;
     case Activation::gelu_tanh: {
       const double c = std::sqrt(2.0 / pi);
       const double t = std::tanh(c * (u + 0.044715 * u * u * u));
@@ -37,7 +44,8 @@ inline double slope(Activation kind, double u) {
       const double s = 1.0 / (1.0 + std::exp(-u));
       return s + u * s * (1.0 - s);
     }
-    case Activation::identity: break;
+    case Activation::identity:
+      break;
   }
   return 1.0;
 }

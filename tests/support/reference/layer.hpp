@@ -245,8 +245,8 @@ inline Gradients backward(const Setup& setup, const Matrix& x, const Forward& f,
           v *= claim.weight;
         }
         const Vector row = row_of(x, t);
-        run_expert_backward(experts, claim.expert, row, run_expert(experts, claim.expert, row), dout,
-                            g.experts, dx);
+        run_expert_backward(experts, claim.expert, row, run_expert(experts, claim.expert, row),
+                            dout, g.experts, dx);
       }
     }
     for (index e = 0; e < setup.outputs(); ++e) {

@@ -95,7 +95,8 @@ inline std::vector<index> choose(const Router& router, const Vector& scores) {
   std::vector<index> order;
   for (index e = 0; e < outputs; ++e) {  // insertion sort
     std::size_t place = 0;
-    while (place < order.size() && comes_first(at(key, order[place]), order[place], at(key, e), e)) {
+    while (place < order.size() &&
+           comes_first(at(key, order[place]), order[place], at(key, e), e)) {
       ++place;
     }
     order.insert(order.begin() + static_cast<index>(place), e);
@@ -171,9 +172,15 @@ inline Vector logits_gradient(const Router& router, const Vector& z, const Vecto
   }
   for (std::size_t e = 0; e < z.size(); ++e) {
     switch (router.score) {
-      case Score::softmax: dz[e] += s[e] * (ds[e] - mean); break;
-      case Score::sigmoid: dz[e] += ds[e] * s[e] * (1.0 - s[e]); break;
-      case Score::identity: dz[e] += ds[e]; break;
+      case Score::softmax:
+        dz[e] += s[e] * (ds[e] - mean);
+        break;
+      case Score::sigmoid:
+        dz[e] += ds[e] * s[e] * (1.0 - s[e]);
+        break;
+      case Score::identity:
+        dz[e] += ds[e];
+        break;
     }
   }
   return dz;

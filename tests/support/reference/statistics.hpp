@@ -77,7 +77,8 @@ inline Statistics statistics(const Setup& setup, const Forward& f) {
   }
   s.imbalance = mean == 0.0 ? 0.0 : std::sqrt(variance) / mean;
   for (double n : s.load) {
-    s.experts_not_full += n < static_cast<double>(f.capacity) ? 1.0 / static_cast<double>(experts) : 0;
+    s.experts_not_full +=
+        n < static_cast<double>(f.capacity) ? 1.0 / static_cast<double>(experts) : 0;
   }
   const double dim = static_cast<double>(setup.experts.down.rows);
   const double rows = static_cast<double>(setup.experts.up.rows + setup.experts.down.cols);

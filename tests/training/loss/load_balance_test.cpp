@@ -50,10 +50,11 @@ TEST_CASE("load balance: the conventions of counting", "[training]") {
 
 TEST_CASE("load balance: by hand", "[training]") {
   LossCase<double> c(2, {{0}, {0, 1}});
-  c.scores = {0.75, 0.25, 0.5, 0.5};  // P = 5/8, 3/8
-  CHECK(c.value(LoadBalance<FirstChoice>{1.f}) == 2.0 * 0.625);                // f = 1, 0
+  c.scores = {0.75, 0.25, 0.5, 0.5};                             // P = 5/8, 3/8
+  CHECK(c.value(LoadBalance<FirstChoice>{1.f}) == 2.0 * 0.625);  // f = 1, 0
   CHECK(c.value(LoadBalance<AllPerToken>{1.f}) == 2.0 * (0.625 + 0.5 * 0.375));
-  CHECK(tests::within(c.value(LoadBalance<AllPerClaim>{1.f}), 2.0 * (2.0 / 3 * 0.625 + 1.0 / 3 * 0.375), 1e-15));
+  CHECK(tests::within(c.value(LoadBalance<AllPerClaim>{1.f}),
+                      2.0 * (2.0 / 3 * 0.625 + 1.0 / 3 * 0.375), 1e-15));
   c.value(LoadBalance<AllPerToken>{1.f});  // dP_te += E f_e / T
   CHECK(c.dscores == std::vector<double>{1.0, 0.5, 1.0, 0.5});
   CHECK(c.dlogits == std::vector<double>(4, 0.0));
@@ -103,7 +104,8 @@ TEST_CASE("load balance: padding counts nowhere", "[training]") {
   for (index e = 0; e < 3; ++e) {
     CHECK(c.dscores[static_cast<std::size_t>(e)] == compact.dscores[static_cast<std::size_t>(e)]);
     CHECK(c.dscores[static_cast<std::size_t>(3 + e)] == 0.f);
-    CHECK(c.dscores[static_cast<std::size_t>(6 + e)] == compact.dscores[static_cast<std::size_t>(3 + e)]);
+    CHECK(c.dscores[static_cast<std::size_t>(6 + e)] ==
+          compact.dscores[static_cast<std::size_t>(3 + e)]);
   }
   c.valid = {1, 1, 1, 1};  // twin
   CHECK_FALSE(c.value(LoadBalance<>{1.f}) == compact.value(LoadBalance<>{1.f}));

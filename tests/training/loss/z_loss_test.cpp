@@ -19,8 +19,9 @@ TEST_CASE("z-loss: logits 0 give (ln E)^2", "[training]") {
     CHECK(tests::within(c.value(ZLoss{0.5f}), 0.5 * log * log, 1e-14));
     // dz = 2/T lse softmax
     CHECK(tests::relative_error(
-              c.dlogits, std::vector<double>(c.logits.size(), 0.5 * 2.0 / 3.0 * log / static_cast<double>(experts))) <
-          1e-14);
+              c.dlogits,
+              std::vector<double>(c.logits.size(),
+                                  0.5 * 2.0 / 3.0 * log / static_cast<double>(experts))) < 1e-14);
     CHECK(c.dscores == std::vector<double>(c.logits.size(), 0.0));
     LossCase<double> shifted = c;  // lse moves with the logits
     for (double& z : shifted.logits) {

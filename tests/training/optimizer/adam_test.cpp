@@ -38,7 +38,8 @@ TEMPLATE_TEST_CASE("adam: steps by hand", "[training]", float, double) {
   using S = TestType;
   for (const float decay : {0.f, 0.1f}) {
     List<S> list;
-    AdamW::Options options{.learning_rate = 0.05f, .beta1 = 0.9f, .beta2 = 0.98f, .epsilon = 1e-8f, .decay = decay};
+    AdamW::Options options{
+        .learning_rate = 0.05f, .beta1 = 0.9f, .beta2 = 0.98f, .epsilon = 1e-8f, .decay = decay};
     AdamW adam(list.parameters, options);
     Naive naive(options, list.values()), undecayed(options, list.values());
     undecayed.o.decay = 0.f;
@@ -64,7 +65,8 @@ TEST_CASE("adam: the first step is the rate against the sign", "[training]") {
   Adam adam(list.parameters, {.learning_rate = 0.25f, .epsilon = 0.f});
   list.da.at(0, 0, 2) = 1e-3;  // where it was 0: 0 / 0 without epsilon
   adam.step(list.parameters, list.gradients);
-  CHECK(tests::relative_error(list.values(), {0.75, 2.25, 2.75, 3.75, 4.75, 6.25, -1.25, 10.25}) < 1e-12);
+  CHECK(tests::relative_error(list.values(), {0.75, 2.25, 2.75, 3.75, 4.75, 6.25, -1.25, 10.25}) <
+        1e-12);
 }
 
 TEST_CASE("adam: no gradient, no movement; padding stays zero", "[training]") {

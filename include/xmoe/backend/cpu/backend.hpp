@@ -11,8 +11,9 @@ namespace xmoe::inline XMOE_ABI::cpu {
 /// The primitives of a layer on the CPU: threads, grouped products, searches. Copies share threads.
 ///
 /// Every number of a product is one chain of multiply-adds over the contraction index in ascending
-/// order, whatever the number of rows, threads and the cut of the work: a row's result never depends
-/// on the rows beside it. Functions that take scratch only count it on a measuring workspace.
+/// order, whatever the number of rows, threads and the cut of the work: a row's result never
+/// depends on the rows beside it. Functions that take scratch only count it on a measuring
+/// workspace.
 class Backend : public Workers {
  public:
   /// As many threads as the machine runs at once. Throws value_error if the processor lacks the
@@ -25,8 +26,9 @@ class Backend : public Workers {
 
   /// sums[n] = sum_k a(m,k) * w[g](n,k) for every plan row m of every group g.
   ///
-  ///   a          rows of w.cols() numbers
-  ///   epilogue   (g, m, n0, sums): padded rows n0 .. n0+width-1 of w, `sums` [width] aligned; called
+  ///   a          rows of w.cols() >= 1 numbers
+  ///   epilogue   (g, m, n0, sums): padded rows n0 .. n0+width-1 of w, `sums` [width] aligned;
+  ///   called
   ///              once for every row and panel, by any thread
   template <class S, class Epilogue>
   void grouped_forward(Workspace& workspace, Groups groups, Rows<S> a, const Panels<S>& w,
@@ -51,7 +53,8 @@ class Backend : public Workers {
                               const Epilogue& epilogue) const {
     detail::grouped_input_gradient(*this, workspace, groups, g, w, epilogue);
   }
-  /// dw[group](n,k) += sum_m g(m,n) * a(m,k), in plan-row order. Groups without rows stay untouched.
+  /// dw[group](n,k) += sum_m g(m,n) * a(m,k), in plan-row order. Groups without rows stay
+  /// untouched.
   ///
   ///   g   rows of dw.padded_rows() numbers, zeros in the padding
   ///   a   rows of dw.cols() numbers

@@ -80,8 +80,8 @@ class WorkList {
 
  private:
   static constexpr index items_per_thread = 12;
-  static constexpr index smallest_total = 50'000;
-  static constexpr index smallest_item = 30'000;
+  static constexpr index smallest_total = 400'000;
+  static constexpr index smallest_item = 100'000;
 
   index row_parts(index rows) const { return row_limit_ == 0 ? 1 : ceil_div(rows, row_limit_); }
   index column_parts(index rows) const {

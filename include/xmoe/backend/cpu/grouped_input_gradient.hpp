@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <xmoe/backend/cpu/grouped.hpp>
+#include <xmoe/backend/cpu/packed_rows.hpp>
 
 namespace xmoe::inline XMOE_ABI::cpu {
 
 namespace detail {
 
 /// The product with the other side of the weights, from the same panels, without transposing them:
-/// columns of the weights are the rows of a tile (in a panel they lie ready for it), and the rows of
-/// the plan are its lanes. Only the rows are transposed, and the sums on their way out.
+/// columns of the weights are the rows of a tile (in a panel they lie ready for it), and the rows
+/// of the plan are its lanes. Only the rows are transposed, and the sums on their way out.
 template <class S>
 struct InputGradient {
   static constexpr index width = Panels<S>::width;
@@ -104,6 +105,85 @@ struct InputGradient {
   }
 };
 
+/// The same for a handful of rows: too few to fill the lanes, so the weights are turned in
+/// registers, one block of lanes x lanes after the other, and each panel is read once from front to
+/// back.
+template <class S>
+struct FewRows {
+  static constexpr index width = Panels<S>::width;
+  static constexpr index lanes = Simd<S>::lanes;
+  static constexpr index most = Tile<S>::max_rows < 8 ? Tile<S>::max_rows : 8;
+
+  const S* left;    ///< [panels][rows][width]
+  const S* matrix;  ///< at the first panel and column
+  index panels;
+  index panel_size;
+  index columns;
+  S* sums;  ///< [rows][stride]
+  index stride;
+
+  void run(index rows) const {
+    const auto call = [&]<int... r>(std::integer_sequence<int, r...>) {
+      (void)((rows == r + 1 && (compute<r + 1>(), true)) || ...);
+    };
+    call(std::make_integer_sequence<int, static_cast<int>(most)>());
+  }
+
+ private:
+  template <int rows>
+  [[gnu::noinline]] void compute() const {
+    using Vector = typename Simd<S>::Vector;
+    constexpr std::uintptr_t away = 2 * static_cast<std::uintptr_t>(lanes * width) * sizeof(S);
+    for (index p = 0; p < panels; ++p) {
+      const S* const panel = matrix + p * panel_size;
+      for (index k = 0; k < columns; k += lanes) {
+        const index height = columns - k < lanes ? columns - k : lanes;
+        Vector sum[std::size_t(rows)];
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; ++r) {
+          sum[r] = p == 0 ? Vector{} : Simd<S>::load(sums + r * stride + k);
+        }
+        for (index n = 0; n < width; n += lanes) {
+          const S* const block = panel + k * width + n;
+          // The order of these reads hides their direction from the memory's own prefetcher: ask
+          // for the block after the next.
+          const auto ahead = reinterpret_cast<std::uintptr_t>(block) + away;
+#pragma GCC unroll 16
+          for (index i = 0; i < lanes; ++i) {
+            __builtin_prefetch(reinterpret_cast<const void*>(
+                                   ahead + static_cast<std::uintptr_t>(i * width) * sizeof(S)),
+                               0, 3);
+          }
+          Vector v[Simd<S>::count];
+          if (height == lanes) {
+#pragma GCC unroll 16
+            for (index i = 0; i < lanes; ++i) {
+              v[i] = Simd<S>::load(block + i * width);
+            }
+          } else {
+            for (index i = 0; i < lanes; ++i) {
+              v[i] = i < height ? Simd<S>::load(block + i * width) : Vector{};
+            }
+          }
+          Simd<S>::transpose(v);
+          const S* const a = left + p * rows * width + n;
+#pragma GCC unroll 16
+          for (index i = 0; i < lanes; ++i) {
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; ++r) {
+              sum[r] += a[r * width + i] * v[i];
+            }
+          }
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; ++r) {
+          Simd<S>::store(sums + r * stride + k, sum[r]);
+        }
+      }
+    }
+  }
+};
+
 template <class S, class Epilogue>
 void grouped_input_gradient(const Workers& workers, Workspace& workspace, Groups groups, Rows<S> g,
                             const Panels<S>& w, const Epilogue& epilogue) {
@@ -112,13 +192,15 @@ void grouped_input_gradient(const Workers& workers, Workspace& workspace, Groups
   const Workspace::Scope scope(workspace);
   WorkList list(workspace, groups);
   const index rows = groups.rows < Product::row_limit ? groups.rows : Product::row_limit;
+  const index few = rows < FewRows<S>::most ? rows : FewRows<S>::most;
   const index most_lanes = Product::blocks_of(rows) * width;
   const index units = ceil_div(w.cols(), width);
   const index all_blocks = units * Product::blocks_of(rows);
   const index packed_size = most_lanes * w.padded_rows();
-  const index sums_size = width * width * (all_blocks < Product::waiting_blocks
-                                               ? all_blocks
-                                               : Product::waiting_blocks);
+  const index block_sums =
+      width * width * (all_blocks < Product::waiting_blocks ? all_blocks : Product::waiting_blocks);
+  const index few_sums = few * units * width;
+  const index sums_size = block_sums < few_sums ? few_sums : block_sums;
   S* const packed_all = workspace.take<S>(workers.threads() * packed_size);
   S* const sums_all = workspace.take<S>(workers.threads() * sums_size);
   S* const turned_all = workspace.take<S>(workers.threads() * width * width);
@@ -127,6 +209,27 @@ void grouped_input_gradient(const Workers& workers, Workspace& workspace, Groups
   }
   list.cut(workers.threads(), Product::row_limit, units, w.padded_rows() * width);
   list.run(workers, [&](const WorkList::Item& item, index worker) {
+    if (item.rows <= FewRows<S>::most) {
+      S* const sums = sums_all + worker * sums_size;
+      const auto packed = PackedRows<S>::pack(packed_all + worker * packed_size, g, item.row,
+                                              item.rows, w.padded_rows());
+      const index first = item.unit * width;
+      const index last = first + item.units * width;
+      const index columns = (last < w.cols() ? last : w.cols()) - first;
+      const index stride = item.units * width;
+      FewRows<S>{packed.data, w.matrix(item.group) + first * width,
+                 w.panels(),  w.cols() * width,
+                 columns,     sums,
+                 stride}
+          .run(item.rows);
+      for (index r = 0; r < item.rows; ++r) {
+        for (index k = 0; k < columns; k += width) {
+          epilogue(item.group, item.row + r, first + k, columns - k < width ? columns - k : width,
+                   static_cast<const S*>(sums + r * stride + k));
+        }
+      }
+      return;
+    }
     const Product product{w,
                           packed_all + worker * packed_size,
                           sums_all + worker * sums_size,

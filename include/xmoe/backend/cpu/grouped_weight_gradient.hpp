@@ -6,8 +6,8 @@ namespace xmoe::inline XMOE_ABI::cpu {
 
 namespace detail {
 
-/// dw[n,k] += sum_m g[m,n] * a[m,k] for one group: columns k are the rows of a tile, the plan rows m
-/// its steps, one panel of n its lanes, so that a tile updates the stored panel in place.
+/// dw[n,k] += sum_m g[m,n] * a[m,k] for one group: columns k are the rows of a tile, the plan rows
+/// m its steps, one panel of n its lanes, so that a tile updates the stored panel in place.
 template <class S>
 struct WeightGradient {
   static constexpr index width = Panels<S>::width;
@@ -80,15 +80,15 @@ void grouped_weight_gradient(const Workers& workers, Workspace& workspace, Group
   WorkList list(workspace, groups);
   const index piece = groups.rows < Product::piece ? groups.rows : Product::piece;
   const Split parts = Product::column_parts(dw.cols());
-  const index most_columns =
-      dw.cols() < Product::column_limit ? dw.cols() : Product::column_limit;
+  const index most_columns = dw.cols() < Product::column_limit ? dw.cols() : Product::column_limit;
   const index left_size = piece * most_columns;
   S* const left_all = workspace.take<S>(workers.threads() * left_size);
   S* const right_all = workspace.take<S>(workers.threads() * piece * width);
   if (workspace.measuring()) {
     return;
   }
-  list.cut(workers.threads(), 0, parts.parts * dw.panels(), width * ceil_div(dw.cols(), parts.parts));
+  list.cut(workers.threads(), 0, parts.parts * dw.panels(),
+           width * ceil_div(dw.cols(), parts.parts));
   list.run(workers, [&](const WorkList::Item& item, index worker) {
     const Product product{dw, left_all + worker * left_size, right_all + worker * piece * width};
     const index panels = dw.panels();

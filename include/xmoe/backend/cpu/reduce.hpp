@@ -13,7 +13,6 @@ namespace detail {
 /// Column of the first NaN or plus infinity of a row, -1 if there is none.
 template <class R>
 inline index first_nonfinite_of_row(const R* row, index cols) {
-
   using Bits = std::conditional_t<sizeof(R) == 4, std::int32_t, std::int64_t>;
   typedef Bits Pattern __attribute__((vector_size(XMOE_VECTOR_BYTES)));
   constexpr index lanes = XMOE_VECTOR_BYTES / static_cast<index>(sizeof(R));

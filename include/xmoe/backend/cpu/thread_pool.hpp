@@ -66,8 +66,7 @@ class ThreadPool {
 #endif
       }
       std::unique_lock lock(owner->mutex_);
-      owner->finished_.wait(lock,
-                            [this] { return pending.load(std::memory_order_acquire) == 0; });
+      owner->finished_.wait(lock, [this] { return pending.load(std::memory_order_acquire) == 0; });
     }
   };
 

@@ -46,16 +46,19 @@ struct Tile {
   /// Highest tile: two registers a row, and the rest of the register file for the operands.
   static constexpr index max_rows = XMOE_VECTOR_BYTES == 64 ? 12 : 6;
 
-  /// Computes `rows` <= max_rows rows and the first `columns` <= width columns, rounded up to lanes.
+  /// Computes `rows` <= max_rows rows and the first `columns` <= width columns, rounded up to
+  /// lanes.
   template <Left layout>
   void run(index rows, index columns = width) const {
     using Function = void (*)(const Tile&, index);
     static constexpr auto narrow = []<int... r>(std::integer_sequence<int, r...>) {
       return Table<Function>{{&Tile::compute<layout, r + 1, 1>...}};
-    }(std::make_integer_sequence<int, static_cast<int>(max_rows)>());
+    }
+    (std::make_integer_sequence<int, static_cast<int>(max_rows)>());
     static constexpr auto wide = []<int... r>(std::integer_sequence<int, r...>) {
       return Table<Function>{{&Tile::compute<layout, r + 1, 2>...}};
-    }(std::make_integer_sequence<int, static_cast<int>(max_rows)>());
+    }
+    (std::make_integer_sequence<int, static_cast<int>(max_rows)>());
     index n = 0;
     for (; n + lanes < columns; n += 2 * lanes) {
       wide.entry[rows - 1](*this, n);

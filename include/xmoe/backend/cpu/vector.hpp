@@ -75,8 +75,7 @@ struct Simd {
   [[gnu::always_inline]] static inline Vector interleave(const Vector& a, const Vector& b,
                                                          std::integer_sequence<int, i...>) {
     constexpr int n = static_cast<int>(lanes);
-    return __builtin_shufflevector(
-        a, b, ((i & 1) * n + (i / 4) * 4 + first + (i % 4) / 2)...);
+    return __builtin_shufflevector(a, b, ((i & 1) * n + (i / 4) * 4 + first + (i % 4) / 2)...);
   }
   template <index half, int... i>
   [[gnu::always_inline]] static inline Vector low(const Vector& a, const Vector& b,

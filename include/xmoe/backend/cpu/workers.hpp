@@ -31,8 +31,9 @@ class Workers {
 
   /// Runs body(item, worker) for every item in [0,items), worker in [0,threads()).
   ///
-  /// Workers claim items one by one, so the lower numbers start first. What a body throws is caught,
-  /// the items that nobody has claimed are abandoned, and the first exception is thrown again here.
+  /// Workers claim items one by one, so the lower numbers start first. What a body throws is
+  /// caught, the items that nobody has claimed are abandoned, and the first exception is thrown
+  /// again here.
   template <class F>
   void parallel(index items, F&& body) const {
     if (items <= 1 || threads_ == 1) {

@@ -84,11 +84,20 @@ struct Linear {
     using R = typename Traits::routing;
     const Workspace::Scope scope(ctx.workspace);
     const auto x = input(ctx, batch.x);
-    const index span[2] = {0, x.rows()};
-    const Groups tokens{1, ctx.measuring() ? nullptr : span, x.rows()};
-    const Rows<R> dz{dlogits.data(), dlogits.stride(), nullptr};
+    // padding is left out, not multiplied by 0: it may hold anything
+    auto* real = ctx.workspace.template take<std::int32_t>(x.rows());
+    index count_real = 0;
+    for (index t = 0; t < x.rows() && !ctx.measuring(); ++t) {
+      if (batch.is_valid(t)) {
+        real[count_real++] = static_cast<std::int32_t>(t);
+      }
+    }
+    const index span[2] = {0, count_real};
+    const Groups tokens{1, ctx.measuring() ? nullptr : span,
+                        ctx.measuring() ? x.rows() : count_real};
+    const Rows<R> dz{dlogits.data(), dlogits.stride(), real};
     ctx.backend.grouped_weight_gradient(ctx.workspace, tokens, dz,
-                                        Rows<R>{x.data(), x.stride(), nullptr}, gradients.weight);
+                                        Rows<R>{x.data(), x.stride(), real}, gradients.weight);
     if (own.bias.count() > 0) {
       static constexpr R one = R(1);
       ctx.backend.grouped_weight_gradient(ctx.workspace, tokens, dz, Rows<R>{&one, 0, nullptr},
@@ -99,7 +108,8 @@ struct Linear {
     const R spread = active(ctx) ? static_cast<R>(jitter) : R(0);
     ctx.backend.grouped_input_gradient(
         ctx.workspace, tokens, dz, own.weight,
-        [&](index, index t, index first, index count, const R* sums) {
+        [&](index, index row, index first, index count, const R* sums) {
+          const index t = real[row];
           auto* out = dx.row_data(t) + first;
           for (index j = 0; j < count; ++j) {
             const R factor = spread == R(0) ? R(1) : draw(noise, spread, t * dim + first + j);

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "conformance/listing.hpp"
+
+#include <fstream>
+#include <random>
+
+#include "conformance/dispatch.hpp"
+#include "conformance/expert.hpp"
+#include "conformance/gate.hpp"
+#include "conformance/loss.hpp"
+#include "conformance/score.hpp"
+#include "conformance/select.hpp"
+#include "conformance/weigh.hpp"
+#include "support/catch.hpp"
+
+namespace conformance {
+namespace {
+
+namespace fs = std::filesystem;
+using Problems = std::vector<std::string>;
+
+template <class List>
+std::set<std::string> stems(const List& list) {
+  const std::vector<std::string> names = headers(list);
+  return {names.begin(), names.end()};
+}
+
+listing::Lists lists() {
+  return {{"router/gate", stems(gates())},     {"router/score", stems(scores())},
+          {"router/select", stems(selects())}, {"router/weigh", stems(weighs())},
+          {"dispatch", stems(dispatches())},   {"expert", stems(experts())},
+          {"training/loss", stems(losses())}};
+}
+/// Headers in policy folders that hold no policy.
+const std::set<std::string>& no_policies() {
+  static const std::set<std::string> all = {"expert/activation.hpp", "expert/init.hpp",
+                                            "expert/steps.hpp", "dispatch/grouping.hpp",
+                                            "dispatch/priority.hpp"};
+  return all;
+}
+const std::vector<std::string>& rooms() {
+  static const std::vector<std::string> all = {"core",     "backend", "router",   "expert",
+                                               "dispatch", "metrics", "training", "convert",
+                                               "interop",  "recipes"};
+  return all;
+}
+/// Headers that are tested under another name: parts that show only through what is built of them.
+const std::map<std::string, std::string>& elsewhere() {
+  static const std::map<std::string, std::string> all = {
+      {"backend/cpu/tile.hpp", "backend/cpu/grouped_forward_test.cpp"},
+      {"backend/cpu/vector.hpp", "backend/cpu/grouped_forward_test.cpp"},
+      {"core/checks.hpp", "layer/error_test.cpp"},
+      {"core/run.hpp", "layer/training_test.cpp"},
+      {"core/scratch_pool.hpp", "threads/determinism_test.cpp"}};
+  return all;
+}
+
+void show(const Problems& problems) {
+  for (const std::string& p : problems) {
+    UNSCOPED_INFO(p);
+  }
+}
+
+TEST_CASE("listing: every policy stands in a conformance list", "[conformance]") {
+  const Problems problems = listing::unlisted(XMOE_TEST_ROOT, lists(), no_policies());
+  show(problems);
+  CHECK(problems.empty());
+}
+
+TEST_CASE("listing: every header has its test, every test its header", "[conformance]") {
+  const Problems problems = listing::unmirrored(XMOE_TEST_ROOT, rooms(), elsewhere());
+  show(problems);
+  CHECK(problems.empty());
+}
+
+/// A small tree of headers and tests in a temporary folder.
+class Planted {
+ public:
+  Planted()
+      : root_(fs::temp_directory_path() /
+              ("xmoe_listing_" + std::to_string(std::random_device()()))) {
+    add("include/xmoe/router/gate/linear.hpp");
+    add("include/xmoe/expert/ffn.hpp");
+    add("include/xmoe/expert/steps.hpp");
+    add("tests/router/gate/linear_test.cpp");
+    add("tests/expert/ffn_test.cpp");
+    add("tests/expert/steps_test.cpp");
+  }
+  ~Planted() { fs::remove_all(root_); }
+  Planted(const Planted&) = delete;
+  Planted& operator=(const Planted&) = delete;
+
+  void add(const std::string& path) {
+    fs::create_directories((root_ / path).parent_path());
+    std::ofstream(root_ / path) << "\n";
+  }
+  void remove(const std::string& path) { fs::remove(root_ / path); }
+  Problems unlisted() const {
+    return listing::unlisted(root_, {{"router/gate", {"linear"}}, {"expert", {"ffn"}}},
+                             {"expert/steps.hpp"});
+  }
+  Problems unmirrored() const {
+    return listing::unmirrored(root_, {"router", "expert"},
+                               {{"expert/glu.hpp", "expert/ffn_test.cpp"}});
+  }
+
+ private:
+  fs::path root_;
+};
+
+TEST_CASE("listing: the checker accepts a good tree", "[conformance]") {
+  Planted tree;
+  CHECK(tree.unlisted().empty());
+  CHECK(tree.unmirrored().empty());
+  tree.add("include/xmoe/expert/glu.hpp");  // tested elsewhere
+  CHECK(tree.unmirrored().empty());
+}
+
+TEST_CASE("listing: the checker reports what is missing", "[conformance]") {
+  Planted tree;
+  SECTION("a policy without an entry and a test") {
+    tree.add("include/xmoe/router/gate/cosine.hpp");
+    CHECK(tree.unlisted() == Problems{"router/gate/cosine.hpp is in no conformance list"});
+    CHECK(tree.unmirrored() ==
+          Problems{"router/gate/cosine.hpp has no test tests/router/gate/cosine_test.cpp"});
+  }
+  SECTION("an entry without a policy") {
+    tree.remove("include/xmoe/expert/ffn.hpp");
+    CHECK(tree.unlisted() == Problems{"expert has no header for the list's ffn"});
+    CHECK(tree.unmirrored() == Problems{"tests/expert/ffn_test.cpp has no header expert/ffn.hpp"});
+  }
+  SECTION("an exception that is none any more") {
+    tree.remove("include/xmoe/expert/steps.hpp");
+    CHECK(tree.unlisted() == Problems{"the exception expert/steps.hpp does not exist"});
+  }
+  SECTION("a test that was lost") {
+    tree.remove("tests/router/gate/linear_test.cpp");
+    CHECK(tree.unmirrored() ==
+          Problems{"router/gate/linear.hpp has no test tests/router/gate/linear_test.cpp"});
+  }
+}
+
+}  // namespace
+}  // namespace conformance
