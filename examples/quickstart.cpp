@@ -23,6 +23,6 @@ int main() {
   Matrix y(256, 768);
   const Summary summary = layer.forward(x, y);  // the routed part; the residual x + y is yours
 
-  std::printf("%td tokens, %.2f experts a token, %td of %td assignments dropped\n", summary.tokens,
-              summary.experts_per_token(), summary.dropped, summary.wanted);
+  std::printf("%td tokens want %td assignments, %td fit: %.2f experts a token\n", summary.tokens,
+              summary.wanted, summary.kept, summary.experts_per_token());
 }

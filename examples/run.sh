@@ -3,7 +3,19 @@
 # The main job: trains a Switch, an XMoE and a fixed top-k language model of the same size on real
 # text and compares quality and work. Arguments go to the program: bash examples/run.sh --help
 set -euo pipefail
+from=$PWD
 cd "$(dirname "$0")/.."
+
+# Files are named from where the user is; the program runs at the root of the repository.
+arguments=()
+option=
+for argument in "$@"; do
+  if [[ $option =~ ^--(text|out|checkpoint)$ && $argument != /* && $PWD != "$from" ]]; then
+    argument=$from/$argument
+  fi
+  arguments+=("$argument")
+  option=$argument
+done
 
 missing=()
 need() {  # need PACKAGE TEST...: notes PACKAGE if TEST fails
@@ -25,15 +37,14 @@ fi
 need gnuplot-nox command -v gnuplot
 
 if [ ${#missing[@]} -gt 0 ]; then
-  as_root=()
-  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+  as_root=(env DEBIAN_FRONTEND=noninteractive)
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo "${as_root[@]}")
   echo "installing: ${missing[*]}" >&2
   if ! { command -v apt-get && { [ "$(id -u)" -eq 0 ] || command -v sudo; }; } > /dev/null
   then
     echo "run.sh: missing, and not to be installed from here: ${missing[*]}" >&2
     exit 2
   fi
-  export DEBIAN_FRONTEND=noninteractive
   if ! { "${as_root[@]}" apt-get update -qq &&
     "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"; } > /dev/null
   then
@@ -45,6 +56,7 @@ fi
 build=build/examples
 log=$build/build.log
 mkdir -p "$build"
+[ ! -t 2 ] || echo "building (about a minute the first time) ..." >&2
 if ! { cmake -S . -B "$build" -G Ninja -D CMAKE_BUILD_TYPE=Release -D XMOE_BUILD_TESTS=OFF \
     -D XMOE_BUILD_BENCH=OFF -D XMOE_BUILD_EXAMPLES=ON -D XMOE_INSTALL=OFF &&
     cmake --build "$build" --target language_model -j "$(nproc)"; } > "$log" 2>&1; then
@@ -52,4 +64,4 @@ if ! { cmake -S . -B "$build" -G Ninja -D CMAKE_BUILD_TYPE=Release -D XMOE_BUILD
   echo "run.sh: the build failed; all of it is in $log" >&2
   exit 1
 fi
-exec "$build/examples/language_model" "$@"
+exec "$build/examples/language_model" ${arguments[@]+"${arguments[@]}"}

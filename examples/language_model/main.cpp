@@ -150,9 +150,9 @@ int compare(const Options& options) {
   print_verdict(results, options.settings);
   const std::filesystem::path folder(options.folder);
   write_file(folder / "result.json", to_json(results, options.settings, seconds).dump(2) + "\n");
-  write_curve(folder, points, options.settings);
-  std::printf("\n%.0f s in all; %s holds result.json, curve.csv, curve.svg and the checkpoints\n",
-              seconds, options.folder.c_str());
+  const bool drawn = write_curve(folder, points, options.settings);
+  std::printf("\n%.0f s in all; %s holds result.json, curve.csv, %s and the checkpoints\n", seconds,
+              options.folder.c_str(), drawn ? "curve.svg" : "curve.gp");
   return 0;
 }
 

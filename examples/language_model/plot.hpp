@@ -135,19 +135,21 @@ inline std::string curve_script(const std::vector<SweepPoint>& sweep, const Sett
   return script.str();
 }
 
-/// Writes curve.csv and curve.gp and lets gnuplot draw curve.svg.
-inline void write_curve(const std::filesystem::path& folder, const std::vector<SweepPoint>& sweep,
+/// Writes curve.csv and curve.gp and lets gnuplot draw curve.svg; false if it does not.
+inline bool write_curve(const std::filesystem::path& folder, const std::vector<SweepPoint>& sweep,
                         const Settings& settings) {
   const std::string script = (folder / "curve.gp").string();
   write_file(folder / "curve.csv", curve_csv(sweep));
   write_file(script, curve_script(sweep, settings, (folder / "curve.svg").string()));
   if (std::system("command -v gnuplot > /dev/null 2>&1") != 0) {
-    std::printf(
-        "curve.svg is not drawn: there is no gnuplot (Debian: gnuplot-nox). Later: gnuplot %s\n",
-        script.c_str());
-  } else if (std::system(("gnuplot '" + replaced(script, "'", "'\\''") + "'").c_str()) != 0) {
-    std::printf("curve.svg is not drawn: gnuplot failed on %s\n", script.c_str());
+    std::printf("\ncurve.svg is not drawn: there is no gnuplot (Debian: gnuplot-nox).\n");
+    return false;
   }
+  if (std::system(("gnuplot '" + replaced(script, "'", "'\\''") + "'").c_str()) != 0) {
+    std::printf("\ncurve.svg is not drawn: gnuplot failed on %s\n", script.c_str());
+    return false;
+  }
+  return true;
 }
 
 }  // namespace lm

@@ -20,7 +20,7 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// Steps that an earlier session did: they count as done, not as speed.
+  /// Steps that an earlier run did: they count as done, not as speed.
   void skip(index steps) { skipped_ += steps; }
 
   void step(const char* model, const Trainer& trainer, const Trainer::Step& last) {

@@ -59,7 +59,7 @@ class Trainer {
   index steps_done() const { return step_; }
   bool finished() const { return step_ >= settings_.steps; }
   index parameter_count() const { return xmoe::count(parameters_); }
-  /// Time spent in step(), over all sessions.
+  /// Time spent in step(), that of continued runs added up.
   double seconds() const { return seconds_; }
   double tokens_per_second() const {
     return seconds_ > 0
