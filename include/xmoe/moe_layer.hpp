@@ -5,8 +5,11 @@
 #include <xmoe/concepts/loss.hpp>
 #include <xmoe/concepts/router.hpp>
 #include <xmoe/core/checks.hpp>
+#include <xmoe/core/layer_weights.hpp>
 #include <xmoe/core/run.hpp>
 #include <xmoe/metrics/statistics.hpp>
+#include <xmoe/training/gradients.hpp>
+#include <xmoe/training/tape.hpp>
 
 namespace xmoe::inline XMOE_ABI {
 
@@ -53,60 +56,10 @@ class MoeLayer {
     Dispatch dispatch{};
   };
 
-  /// What the slots own. Weights and gradients have this type alike.
-  struct Weights {
-    weights_of<Router, Traits> router;
-    weights_of<Expert, Traits> expert;
-
-    Parameters parameters() {
-      Parameters list;
-      detail::append(list, "router.", router);
-      detail::append(list, "expert.", expert);
-      return list;
-    }
-  };
-
-  /// Sums of gradients, zeros at first, and which experts ever received one.
-  class Gradients {
-   public:
-    Parameters parameters() { return weights_.parameters(); }
-    /// False: no row reached the expert, its gradients are exactly zero.
-    bool touched(index expert) const { return touched_[expert] != 0; }
-    void zero() {
-      for (const Parameter& p : parameters()) {
-        std::visit([](auto* t) { t->zero(); }, p.tensor);
-      }
-      touched_.zero();
-    }
-
-   private:
-    friend class MoeLayer;
-    Weights weights_;
-    Buffer<std::uint8_t> touched_;
-    Sizes sizes_{};
-    index numbers_ = 0;  ///< in all tensors
-  };
-
-  /// What backward needs of one forward. Reusable; grows when it must, never shrinks. Keeps views
-  /// of x and of the padding mask, which must stay alive and unchanged until backward.
-  class Tape {
-   public:
-    const Decision<routing_scalar>& decision() const { return decision_; }
-    const PlanView& plan() const { return plan_; }
-
-   private:
-    friend class MoeLayer;
-    Memory memory_;
-    Batch<scalar> batch_;
-    Decision<routing_scalar> decision_;
-    PlanView plan_;
-    cache_of<Expert, Traits> cache_{};
-    MatrixView<routing_scalar> dscores_;  ///< from losses
-    MatrixView<routing_scalar> dlogits_;
-    Random random_;
-    Sizes sizes_{};  ///< of the layer that recorded
-    bool recorded_ = false;
-  };
+  /// Named tensors of router and expert; their gradients; what backward needs of one forward.
+  using Weights = LayerWeights<Router, Expert, Traits>;
+  using Gradients = LayerGradients<Router, Expert, Traits>;
+  using Tape = LayerTape<Expert, Traits>;
 
   /// Zeros for weights; see `initialize`. Copies of one backend share its threads.
   explicit MoeLayer(Sizes sizes, Config config = {}, backend_type backend = backend_type())
@@ -135,14 +88,7 @@ class MoeLayer {
   }
   /// Every tensor by name, in one order; references into this layer.
   Parameters parameters() { return weights_.parameters(); }
-  Gradients make_gradients() const {
-    Gradients gradients;
-    gradients.weights_ = make_weights();
-    gradients.touched_ = Buffer<std::uint8_t>(sizes_.experts);
-    gradients.sizes_ = sizes_;
-    gradients.numbers_ = count(gradients.weights_.parameters());
-    return gradients;
-  }
+  Gradients make_gradients() const { return Gradients(make_weights(), sizes_); }
 
   // --- inference -------------------------------------------------------------------------------
 
@@ -157,7 +103,7 @@ class MoeLayer {
     const Workspace::Scope scope(workspace);
     return infer(detail::Run(workspace), batch, y);
   }
-  /// Worst case over all routings of T tokens; exact.
+  /// What the worst routing of T tokens takes, to the byte; others may take less.
   index workspace_bytes(index tokens) const {
     Workspace size = Workspace::measure();
     infer(detail::Run(size), nothing(tokens), nothing(tokens));
@@ -233,7 +179,7 @@ class MoeLayer {
     static_assert(Loss<L, routing_scalar>,
                   "xmoe::MoeLayer::add_loss: this is not a Loss: it needs evaluate(view, dscores, "
                   "dlogits) const -> double; see <xmoe/concepts/loss.hpp>");
-    check_recorded("add_loss", tape);
+    tape.check("xmoe::MoeLayer::add_loss", sizes_);
     Buffer<routing_scalar> scratch(outputs());
     const LossView<routing_scalar> view{tape.decision_.logits, tape.decision_.scores,
                                         tape.decision_.routing, tape.batch_.valid, scratch.view()};
@@ -263,7 +209,7 @@ class MoeLayer {
 
   /// What the recorded call did, in full.
   Statistics statistics(const Tape& tape) const {
-    check_recorded("statistics", tape);
+    tape.check("xmoe::MoeLayer::statistics", sizes_);
     double row = 0.0;
     if constexpr (CountsWork<Expert>) {
       row = 2.0 * static_cast<double>(config_.expert.multiply_adds(sizes_));
@@ -429,33 +375,16 @@ class MoeLayer {
     detail::check_matrix<scalar>(function, "y", y, batch.x.rows(), sizes_.model_dim);
     detail::check_apart<scalar>(function, "y", y, "x", batch.x);
   }
-  void check_recorded(const char* function, const Tape& tape) const {
-    if (!tape.recorded_) {
-      detail::fail<value_error>("xmoe::MoeLayer::%s: nothing is recorded on this tape", function);
-    }
-    if (tape.sizes_ != sizes_) {
-      detail::fail<value_error>(
-          "xmoe::MoeLayer::%s: the tape was recorded by a layer of %td x %td x %td (model_dim, "
-          "experts, expert_dim), this one has %td x %td x %td",
-          function, tape.sizes_.model_dim, tape.sizes_.experts, tape.sizes_.expert_dim,
-          sizes_.model_dim, sizes_.experts, sizes_.expert_dim);
-    }
-  }
   void check_backward(const Tape& tape, In<scalar> dy, Out<scalar> dx,
                       const Gradients& gradients) const {
-    check_recorded("backward", tape);
     const char* const function = "xmoe::MoeLayer::backward";
+    tape.check(function, sizes_);
+    gradients.check(function, sizes_, numbers_);
     const In<scalar> x = tape.batch_.x;
     detail::check_matrix<scalar>(function, "dy", dy, x.rows(), sizes_.model_dim);
     detail::check_matrix<scalar>(function, "dx", dx, x.rows(), sizes_.model_dim);
     detail::check_apart<scalar>(function, "dx", dx, "dy", dy);
     detail::check_apart<scalar>(function, "dx", dx, "x", x);
-    if (gradients.sizes_ != sizes_ || gradients.numbers_ != numbers_) {
-      detail::fail<shape_error>(
-          "xmoe::MoeLayer::backward: gradients hold %td numbers for %td experts, the layer has %td "
-          "numbers and %td experts; use make_gradients()",
-          gradients.numbers_, gradients.sizes_.experts, numbers_, sizes_.experts);
-    }
   }
 
   Sizes sizes_;

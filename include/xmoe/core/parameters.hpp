@@ -58,9 +58,7 @@ struct find_weights {
   using type = NoWeights;
 };
 template <class Policy, class Traits>
-requires requires {
-  typename Policy::template Weights<Traits>;
-}
+requires requires { typename Policy::template Weights<Traits>; }
 struct find_weights<Policy, Traits> {
   using type = typename Policy::template Weights<Traits>;
 };

@@ -54,7 +54,8 @@ class Routing {
  public:
   Routing() = default;
 
-  /// Copies and checks a routing that somebody else made.
+  /// Copies and checks a routing that somebody else made. Its scores, which order claims under a
+  /// capacity, are its weights.
   ///
   ///   offsets  [T+1] from 0, never falling     expert [N] in 0 .. experts-1     weight [N] finite
   ///   throws   shape_error, value_error naming the first wrong entry
@@ -117,10 +118,16 @@ class Routing {
   index tokens() const { return static_cast<index>(offsets_.size()) - 1; }
   index experts() const { return experts_; }
   index assignments() const { return static_cast<index>(expert_.size()); }
-  std::span<const index> offsets() const { return offsets_; }
-  std::span<const std::int32_t> expert() const { return expert_; }
-  std::span<const R> weight() const { return weight_; }
-  std::span<const R> score() const { return score_; }
+  std::span<const index> offsets() const& { return offsets_; }
+  std::span<const std::int32_t> expert() const& { return expert_; }
+  std::span<const R> weight() const& { return weight_; }
+  std::span<const R> score() const& { return score_; }
+
+  // A temporary routing would leave its spans dangling.
+  void offsets() const&& = delete;
+  void expert() const&& = delete;
+  void weight() const&& = delete;
+  void score() const&& = delete;
 
   /// For the library's functions, which do not write through it.
   RoutingView<R> view() const {
