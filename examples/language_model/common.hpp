@@ -61,8 +61,6 @@ void fill_normal(Panels<S>& weight, double deviation, xmoe::Random random) {
   }
 }
 
-inline std::size_t size(index i) {
-  return static_cast<std::size_t>(i);
-}
+inline std::size_t size(index i) { return static_cast<std::size_t>(i); }
 
 }  // namespace lm

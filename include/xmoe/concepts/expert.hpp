@@ -10,9 +10,7 @@ struct find_cache {
   struct type {};
 };
 template <class P, class Traits>
-requires requires {
-  typename P::template Cache<Traits>;
-}
+requires requires { typename P::template Cache<Traits>; }
 struct find_cache<P, Traits> {
   using type = typename P::template Cache<Traits>;
 };

@@ -20,7 +20,8 @@ TEST_CASE("backend: threads", "[backend]") {
   CHECK_THROWS_AS(cpu::Backend(-1), value_error);
 }
 
-TEMPLATE_TEST_CASE("backend: column sums", "[backend][threads]", float, double) {
+TEMPLATE_TEST_CASE("backend: a bias gradient is a weight gradient with one input of 1",
+                   "[backend][threads]", float, double) {
   using S = TestType;
   tests::Generator random(1);
   for (const index rows : {1, 37, 700}) {
@@ -36,8 +37,11 @@ TEMPLATE_TEST_CASE("backend: column sums", "[backend][threads]", float, double) 
       }
     }
     Panels<S> one = start, three = start;
-    cpu::Backend(1).grouped_column_sums(loads.groups(), g.rows(), one);
-    cpu::Backend(3).grouped_column_sums(loads.groups(), g.rows(), three);
+    const S unit = S(1);
+    const Rows<S> ones{&unit, 0, nullptr};
+    Workspace scratch(1 << 20);
+    cpu::Backend(1).grouped_weight_gradient(scratch, loads.groups(), g.rows(), ones, one);
+    cpu::Backend(3).grouped_weight_gradient(scratch, loads.groups(), g.rows(), ones, three);
     INFO(rows << " rows");
     tests::check_close<S>("sums", tests::wide(one.values()), want, 400);
     CHECK(tests::wide(one.values()) == tests::wide(three.values()));

@@ -63,11 +63,6 @@ class Backend : public Workers {
                                Panels<S>& dw) const {
     detail::grouped_weight_gradient(*this, workspace, groups, g, a, dw);
   }
-  /// db[group](n) += sum_m g(m,n), in plan-row order; db has one column.
-  template <class S>
-  void grouped_column_sums(Groups groups, Rows<S> g, Panels<S>& db) const {
-    detail::grouped_column_sums(*this, groups, g, db);
-  }
 
   /// Flat index row * cols + col of the first NaN or plus infinity, -1 if there is none.
   template <class R>

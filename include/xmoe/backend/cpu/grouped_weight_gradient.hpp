@@ -104,50 +104,6 @@ void grouped_weight_gradient(const Workers& workers, Workspace& workspace, Group
   });
 }
 
-/// db[n] += sum_m g[m,n], in plan-row order.
-template <class S>
-void grouped_column_sums(const Workers& workers, Groups groups, Rows<S> g, Panels<S>& db) {
-  constexpr index width = Panels<S>::width;
-  using Vector = typename Simd<S>::Vector;
-  constexpr index lanes = Simd<S>::lanes;
-  const index size = db.matrix_size();
-  const auto add = [&](index group, index begin, index end) {
-    S* const to = db.matrix(group);
-    for (index n = begin; n < end; n += width) {
-      Vector sum[static_cast<std::size_t>(width / lanes)];
-      for (index v = 0; v < width / lanes; ++v) {
-        sum[v] = Simd<S>::load(to + n + v * lanes);
-      }
-      for (index m = groups.offsets[group]; m < groups.offsets[group + 1]; ++m) {
-        const S* row = g.row(m) + n;
-#pragma GCC unroll 8
-        for (index v = 0; v < width / lanes; ++v) {
-          sum[v] += Simd<S>::load(row + v * lanes);
-        }
-      }
-      for (index v = 0; v < width / lanes; ++v) {
-        Simd<S>::store(to + n + v * lanes, sum[v]);
-      }
-    }
-  };
-  constexpr index piece = 8 * width;
-  const index pieces = ceil_div(size, piece);
-  const auto run = [&](index item, index) {
-    const index group = item / pieces;
-    if (groups.offsets[group] != groups.offsets[group + 1]) {
-      const index begin = item % pieces * piece;
-      add(group, begin, begin + piece < size ? begin + piece : size);
-    }
-  };
-  if (groups.rows * size < 200'000) {
-    for (index item = 0; item < groups.count * pieces; ++item) {
-      run(item, 0);
-    }
-  } else {
-    workers.parallel(groups.count * pieces, run);
-  }
-}
-
 }  // namespace detail
 
 }  // namespace xmoe::inline XMOE_ABI::cpu
