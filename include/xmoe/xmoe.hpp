@@ -38,3 +38,11 @@
 #include <xmoe/backend/cpu/backend.hpp>
 
 #include <xmoe/moe_layer.hpp>
+
+#include <xmoe/convert/dense_to_experts.hpp>
+
+#include <xmoe/recipes/dense_as_experts.hpp>
+#include <xmoe/recipes/gshard.hpp>
+#include <xmoe/recipes/mixtral.hpp>
+#include <xmoe/recipes/switch_transformer.hpp>
+#include <xmoe/recipes/xmoe.hpp>

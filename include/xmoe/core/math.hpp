@@ -76,8 +76,10 @@ XMOE_HD inline S dot(const S* a, const S* b, index n) {
       sums[j] += a[i + j] * b[i + j];
     }
   }
-  for (index j = 0; i + j < n; ++j) {
-    sums[j] += a[i + j] * b[i + j];
+  for (index j = 0; j < lanes; ++j) {
+    if (i + j < n) {
+      sums[j] += a[i + j] * b[i + j];
+    }
   }
   for (index width = lanes / 2; width > 0; width /= 2) {
     for (index j = 0; j < width; ++j) {

@@ -42,6 +42,10 @@ class ThreadPool {
   }
 
  private:
+  /// Our own name for the standard threads: Eigen's pool then is a type of this namespace's target,
+  /// which objects compiled for another one never share.
+  struct Environment : Eigen::StlThreadEnvironment {};
+
   struct Call {
     Executor::Task task;
     std::atomic<index> pending;
@@ -82,7 +86,8 @@ class ThreadPool {
   index threads_;
   std::mutex mutex_;
   std::condition_variable finished_;
-  Eigen::ThreadPool pool_;  // last: its destructor joins the helpers, which use what is above
+  Eigen::ThreadPoolTempl<Environment>
+      pool_;  // last: its destructor joins the helpers, which use what is above
 };
 
 }  // namespace xmoe::inline XMOE_ABI::cpu
