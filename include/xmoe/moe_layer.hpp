@@ -64,11 +64,7 @@ class MoeLayer {
   /// Zeros for weights; see `initialize`. Copies of one backend share its threads.
   explicit MoeLayer(Sizes sizes, Config config = {}, backend_type backend = backend_type())
       : sizes_(sizes), config_(std::move(config)), backend_(std::move(backend)) {
-    if (sizes.model_dim < 1 || sizes.experts < 1 || sizes.expert_dim < 1) {
-      detail::fail<shape_error>(
-          "xmoe::MoeLayer: model_dim %td, experts %td, expert_dim %td: each must be 1 or more",
-          sizes.model_dim, sizes.experts, sizes.expert_dim);
-    }
+    detail::check_sizes("xmoe::MoeLayer", sizes);
     check_config();
     weights_ = make_weights();
     numbers_ = count(weights_.parameters());
@@ -214,11 +210,16 @@ class MoeLayer {
     if constexpr (CountsWork<Expert>) {
       row = 2.0 * static_cast<double>(config_.expert.multiply_adds(sizes_));
     }
-    const double router =
-        2.0 * static_cast<double>(sizes_.model_dim) * static_cast<double>(outputs());
-    return metrics::statistics(tape.decision_.routing, tape.plan_,
-                               MatrixView<const routing_scalar>(tape.decision_.scores),
-                               tape.batch_.valid, Dispatch::placeholders, row, router);
+    const double router = 2.0 * static_cast<double>(sizes_.model_dim * outputs());
+    Statistics result = metrics::statistics(tape.decision_.routing, tape.plan_,
+                                            MatrixView<const routing_scalar>(tape.decision_.scores),
+                                            tape.batch_.valid, Dispatch::placeholders, row, router);
+    if constexpr (requires {
+                    config_.expert.active_share(weights_.expert, tape.plan_, tape.cache_);
+                  }) {
+      result.active_ratio = config_.expert.active_share(weights_.expert, tape.plan_, tape.cache_);
+    }
+    return result;
   }
 
  private:

@@ -132,6 +132,15 @@ TEST_CASE("wrong sizes are refused with their numbers", "[core][panels]") {
   CHECK_THROWS_WITH(p.store(numbers), "xmoe::Panels::store: 23 numbers given, 2 x 3 x 4 expected");
 }
 
+TEST_CASE("offsets go beyond 2^31 numbers", "[core][panels]") {
+  const Panels<float> shape(0, 70000, 70001);  // no matrix, hence no memory
+  const index padded = 70016;
+  CHECK(shape.matrix_size() == padded * 70001);
+  CHECK(shape.offset(3, 69999, 70000) ==
+        3 * padded * 70001 + (69999 / 32) * index(70001) * 32 + index(70000) * 32 + 69999 % 32);
+  CHECK(shape.offset(3, 69999, 70000) > (index(1) << 33));
+}
+
 TEST_CASE("an empty stack holds nothing", "[core][panels]") {
   Panels<double> none;
   CHECK(none.size() == 0);

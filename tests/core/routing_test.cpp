@@ -51,7 +51,8 @@ TEST_CASE("an empty routing is a routing", "[core][routing]") {
 
 TEST_CASE("the same expert twice in a row is legal", "[core][routing]") {
   const std::vector<std::int32_t> twice = {1, 1, 3};
-  CHECK(Routing<float>::from(4, offsets, twice, weight).expert()[1] == 1);
+  const auto doubled = Routing<float>::from(4, offsets, twice, weight);
+  CHECK(doubled.expert()[1] == 1);
 }
 
 TEST_CASE("a wrong routing is refused, with the first wrong entry", "[core][routing]") {
@@ -81,7 +82,8 @@ TEST_CASE("a wrong routing is refused, with the first wrong entry", "[core][rout
 
 TEST_CASE("a routing without checks takes anything", "[core][routing]") {
   const std::vector<std::int32_t> wild = {1, 99, 0};
-  CHECK(Routing<float>::unchecked(4, offsets, wild, weight).expert()[1] == 99);
+  const auto trusted = Routing<float>::unchecked(4, offsets, wild, weight);
+  CHECK(trusted.expert()[1] == 99);
 }
 
 TEST_CASE("measuring a routing takes what the routing takes", "[core][routing]") {

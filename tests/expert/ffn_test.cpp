@@ -154,5 +154,25 @@ TEST_CASE("ffn: sizes, names, start", "[expert]") {
   CHECK(weights.up.at(0, 0, 1) * 2.0 != weights.down.at(0, 0, 1));
 }
 
+TEST_CASE("ffn: share of active hidden units, by hand", "[expert][ffn]") {
+  // D = 1, H = 2, two experts
+  using Layer = MoeLayer<Router<gate::Linear, score::Softmax, select::TopOne>,
+                         expert::Ffn<activation::Relu>, dispatch::Dropless, Cpu<double>>;
+  Layer layer({1, 2, 2}, {.expert = {.bias = false}}, cpu::Backend(1));
+  const Parameters p = layer.parameters();
+  p[0].as<double>().at(0, 0, 0) = 1.0;  // gate: positive tokens to expert 0
+  Panels<double>& up = p[1].as<double>();
+  up.at(0, 0, 0) = 1.0;
+  up.at(0, 1, 0) = 1.0;   // expert 0: both units on for a positive token
+  up.at(1, 0, 0) = -1.0;  // expert 1: one of two on for a negative token
+  up.at(1, 1, 0) = 1.0;
+  double x[] = {1.0, -2.0, -3.0}, y[3];
+  Layer::Tape tape;
+  layer.record(MatrixView<double>(x, 3, 1), {y, 3, 1}, tape);
+  CHECK(layer.statistics(tape).active_ratio == (1.0 + 0.5) / 2.0);  // a mean over experts
+  layer.record(MatrixView<double>(x, 1, 1), {y, 1, 1}, tape);
+  CHECK(layer.statistics(tape).active_ratio == 1.0);  // idle experts take no part
+}
+
 }  // namespace
 }  // namespace xmoe

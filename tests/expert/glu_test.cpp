@@ -140,5 +140,20 @@ TEST_CASE("glu: sizes, names", "[expert]") {
   CHECK(two.size() == 2);
 }
 
+TEST_CASE("glu: share of active hidden units, by hand", "[expert][glu]") {
+  using Layer = MoeLayer<Router<gate::Linear, score::Softmax, select::TopOne>,
+                         expert::Glu<activation::Identity>, dispatch::Dropless, Cpu<double>>;
+  Layer layer({1, 1, 20}, {}, cpu::Backend(1));  // 20 units: more than one panel of 16
+  Panels<double>& joint = layer.parameters()[1].as<double>();
+  for (index j = 0; j < 20; ++j) {
+    joint.at(0, j, 0) = 1.0;                      // gate
+    joint.at(0, 20 + j, 0) = j < 5 ? 1.0 : -1.0;  // up: five products are positive
+  }
+  double x[] = {2.0}, y[1];
+  Layer::Tape tape;
+  layer.record(MatrixView<double>(x, 1, 1), {y, 1, 1}, tape);
+  CHECK(layer.statistics(tape).active_ratio == 0.25);
+}
+
 }  // namespace
 }  // namespace xmoe

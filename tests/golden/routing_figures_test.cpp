@@ -155,7 +155,7 @@ TEST_CASE("measurements and losses", "[golden]") {
       CHECK(metrics::receive_percent(s, e) == (e < 3 ? 75.0 : 50.0));
     }
     CHECK(tests::within(s.balance_deviation, 0.7071067812, half_unit(10)));
-    CHECK(tests::within(s.top_score_mean, 0.58, near));
+    CHECK(tests::within(s.top_score.mean, 0.58, near));
     CHECK(s.kept_per_token == factor);
     CHECK(s.token_not_full_ratio == (factor == 1.0 ? 0.75 : 0.5));
     CHECK(s.expert_not_full_ratio == 0.0);

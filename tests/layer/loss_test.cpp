@@ -132,7 +132,7 @@ TEST_CASE("measurements equal the oracle's", "[layer][metrics][oracle]") {
     CHECK(same(s.expert_not_full_ratio, want.experts_not_full));
     CHECK(same(s.first_choice_drop_percent, 100.0 * want.first_dropped));
     CHECK(same(s.balance_deviation, want.imbalance));
-    CHECK(same(s.top_score_mean, want.top_score));
+    CHECK(same(s.top_score.mean, want.top_score));
     CHECK(same(s.entropy, want.entropy));
     CHECK(s.entropy <= std::log(5.0));
     CHECK(s.flops_router == want.flops_router);

@@ -53,7 +53,14 @@ TEST_CASE("statistics: by hand, with drops", "[metrics]") {
   CHECK(s.token_no_choice_ratio == 0.0);
   CHECK(s.first_choice_drop_percent == 25.0);  // token 1
   CHECK(within(s.expert_not_full_ratio, 1.0 / 3.0, 1e-15));
-  CHECK(within(s.top_score_mean, (0.9 + 0.6 + 0.8 + 0.5) / 4.0, 1e-15));
+  // first choices .5 .6 .8 .9
+  CHECK(within(s.top_score.mean, (0.9 + 0.6 + 0.8 + 0.5) / 4.0, 1e-15));
+  CHECK(s.top_score.least == 0.5);
+  CHECK(within(s.top_score.lower_quartile, 0.575, 1e-15));
+  CHECK(within(s.top_score.median, 0.7, 1e-15));
+  CHECK(within(s.top_score.upper_quartile, 0.825, 1e-15));
+  CHECK(s.top_score.most == 0.9);
+  CHECK(within(s.jain_index, 25.0 / (3.0 * 9.0), 1e-15));  // loads 2 2 1
   // first choices 3, 1, 0 around 4/3: variance (25 + 1 + 16) / 27
   CHECK(within(s.balance_deviation, std::sqrt(42.0 / 27.0) / (4.0 / 3.0), 1e-15));
   CHECK(s.flops_routed == 50.0);
@@ -115,7 +122,7 @@ TEST_CASE("statistics: padding is not there, nothing gives 0", "[metrics]") {
   CHECK(padded.summary.tokens == 2);
   CHECK(padded.wanted_per_token == compact.wanted_per_token);
   CHECK(padded.entropy == compact.entropy);
-  CHECK(padded.top_score_mean == compact.top_score_mean);
+  CHECK(padded.top_score.mean == compact.top_score.mean);
   CHECK(padded.token_no_choice_ratio == 0.0);
   CHECK(padded.balance_deviation == compact.balance_deviation);
   const Statistics none = measure(Dropless{}, 2, {});
@@ -124,6 +131,23 @@ TEST_CASE("statistics: padding is not there, nothing gives 0", "[metrics]") {
                          none.summary.experts_per_token(), metrics::receive_percent(none, 0)}) {
     CHECK(v == 0.0);
   }
+}
+
+TEST_CASE("statistics: Jain's index at its ends", "[metrics]") {
+  CHECK(metrics::jain_index({5, 5, 5, 5}) == 1.0);
+  CHECK(metrics::jain_index({0, 20, 0, 0}) == 0.25);
+  CHECK(metrics::jain_index({0, 0}) == 0.0);
+  CHECK(metrics::jain_index({2, 1}) < 1.0);
+}
+
+TEST_CASE("statistics: quartiles of one, two and no values", "[metrics]") {
+  std::vector<double> one = {3.0}, two = {2.0, 1.0}, none;
+  const Distribution single = metrics::distribution(one);
+  CHECK((single.least == 3.0 && single.median == 3.0 && single.most == 3.0 && single.mean == 3.0));
+  const Distribution pair = metrics::distribution(two);
+  CHECK((pair.least == 1.0 && pair.lower_quartile == 1.25 && pair.median == 1.5 &&
+         pair.upper_quartile == 1.75 && pair.most == 2.0 && pair.mean == 1.5));
+  CHECK(metrics::distribution(none).most == 0.0);
 }
 
 TEST_CASE("statistics: sums over random plans", "[metrics]") {

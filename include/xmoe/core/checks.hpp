@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <xmoe/core/batch.hpp>
+#include <xmoe/core/sizes.hpp>
 
 /// What public functions ask of their matrices. Each throws shape_error or value_error that names
 /// the function, the argument and the numbers.
 namespace xmoe::inline XMOE_ABI::detail {
+
+/// A layer that has something to do.
+inline void check_sizes(const char* function, Sizes sizes) {
+  if (sizes.model_dim < 1 || sizes.experts < 1 || sizes.expert_dim < 1) {
+    fail<shape_error>("%s: model_dim %td, experts %td, expert_dim %td: each must be 1 or more",
+                      function, sizes.model_dim, sizes.experts, sizes.expert_dim);
+  }
+}
 
 /// A readable [rows, cols] matrix; rows < 0: any number that token ids can count.
 template <class S>

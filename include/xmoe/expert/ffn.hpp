@@ -58,6 +58,16 @@ struct Ffn {
     typename Traits::scalar* before = nullptr;  ///< [M,H padded] W1 x + b1
   };
 
+  /// Share of hidden activations > 0 over the kept rows: per expert, then the mean over the experts
+  /// that have rows.
+  template <class Traits, class Own>
+  double active_share(const Own& own, const PlanView& plan, const Cache<Traits>& cache) const {
+    const index stride = own.up.padded_rows();
+    return detail::active_share(plan, own.down.cols(), [&](index m, index j) {
+      return Act::value(cache.before[m * stride + j]) > 0;
+    });
+  }
+
   template <class Traits, class Own>
   void forward(Context<Traits>& ctx, const Own& own, const PlanView& plan,
                MatrixView<const typename Traits::scalar> x,

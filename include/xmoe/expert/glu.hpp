@@ -71,6 +71,18 @@ struct Glu {
     typename Traits::scalar* before = nullptr;
   };
 
+  /// Share of hidden activations act(gate) * up > 0 over the kept rows: per expert, then the mean
+  /// over the experts that have rows.
+  template <class Traits, class Own>
+  double active_share(const Own& own, const PlanView& plan, const Cache<Traits>& cache) const {
+    constexpr index width = Panels<typename Traits::scalar>::width;
+    const index joint = own.gate_up.padded_rows();
+    return detail::active_share(plan, own.down.cols(), [&](index m, index j) {
+      const auto* pre = cache.before + m * joint + 2 * (j / width) * width + j % width;
+      return Act::value(pre[0]) * pre[width] > 0;
+    });
+  }
+
   template <class Traits, class Own>
   void forward(Context<Traits>& ctx, const Own& own, const PlanView& plan,
                MatrixView<const typename Traits::scalar> x,

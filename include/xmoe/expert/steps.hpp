@@ -68,6 +68,25 @@ void for_each_plan_row(Ctx& ctx, const PlanView& plan, F&& body) {
   });
 }
 
+/// Mean over the experts with rows of the share of their hidden units for which active(row, unit).
+template <class F>
+double active_share(const PlanView& plan, index hidden_dim, F&& active) {
+  double sum = 0.0, experts = 0.0;
+  for (index e = 0; e < plan.experts; ++e) {
+    double count = 0.0;
+    for (index m = plan.expert_offsets[e]; m < plan.expert_offsets[e + 1]; ++m) {
+      for (index j = 0; j < hidden_dim; ++j) {
+        count += active(m, j) ? 1.0 : 0.0;
+      }
+    }
+    if (plan.load(e) > 0) {
+      sum += count / (static_cast<double>(plan.load(e)) * static_cast<double>(hidden_dim));
+      experts += 1.0;
+    }
+  }
+  return experts > 0.0 ? sum / experts : 0.0;
+}
+
 /// <dy, f(x)> of one row, from the gradient that already passed the second matrix:
 /// <W2^T dy, h> + <dy, b2>.
 template <class S>

@@ -3,6 +3,7 @@
 #include <xmoe/core/plan.hpp>
 #include <xmoe/core/view.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -21,6 +22,16 @@ struct Summary {
   }
 };
 
+/// Five numbers and the mean; quartiles interpolate linearly between neighbours. Of nothing: zeros.
+struct Distribution {
+  double least = 0.0;
+  double lower_quartile = 0.0;
+  double median = 0.0;
+  double upper_quartile = 0.0;
+  double most = 0.0;
+  double mean = 0.0;
+};
+
 /// Everything that can be said about one routing and its plan. Ratios of nothing are 0.
 struct Statistics {
   Summary summary;
@@ -35,7 +46,11 @@ struct Statistics {
   double expert_not_full_ratio = 0.0;      ///< share of experts with fewer than `capacity` rows
   double first_choice_drop_percent = 0.0;  ///< share of tokens whose first choice was dropped
   double balance_deviation = 0.0;          ///< population deviation of first-choice counts / (T/E)
-  double top_score_mean = 0.0;             ///< mean score of the first choice
+  double jain_index = 0.0;                 ///< (sum of loads)^2 / (E sum of squares): 1/E .. 1
+  Distribution top_score;                  ///< score of the first choice, over tokens that have one
+  /// share of hidden activations > 0 over the kept rows, mean over the experts that have rows; 0
+  /// where the expert does not say
+  double active_ratio = 0.0;
   double entropy = 0.0;  ///< nats, mean over tokens, of the row of scores divided by its sum
 
   double flops_routed = 0.0;  ///< kept rows, forward; a multiply-add counts 2
@@ -62,6 +77,37 @@ inline double receive_percent(const Statistics& s, index expert) {
              : 0.0;
 }
 
+/// Sorts the values.
+inline Distribution distribution(std::vector<double>& values) {
+  Distribution d;
+  if (values.empty()) {
+    return d;
+  }
+  std::sort(values.begin(), values.end());
+  const auto quantile = [&](double share) {
+    const double place = share * static_cast<double>(values.size() - 1);
+    const auto below = static_cast<std::size_t>(place);
+    const std::size_t above = below + 1 < values.size() ? below + 1 : below;
+    return values[below] + (place - static_cast<double>(below)) * (values[above] - values[below]);
+  };
+  d = {values.front(), quantile(0.25), quantile(0.5), quantile(0.75), values.back(), 0.0};
+  for (const double v : values) {
+    d.mean += v / static_cast<double>(values.size());
+  }
+  return d;
+}
+
+/// Jain's fairness of the loads: 1 when all are equal, 1/E when one expert gets everything, 0 when
+/// nobody gets anything.
+inline double jain_index(const std::vector<index>& load) {
+  double sum = 0.0, squares = 0.0;
+  for (const index n : load) {
+    sum += static_cast<double>(n);
+    squares += static_cast<double>(n) * static_cast<double>(n);
+  }
+  return squares > 0.0 ? sum * sum / (static_cast<double>(load.size()) * squares) : 0.0;
+}
+
 /// Reads a routing, its plan and its scores; changes nothing.
 ///
 ///   scores         [T,E'] with E' = router outputs; may be empty, then the entropy stays 0
@@ -79,6 +125,7 @@ Statistics statistics(const RoutingView<R>& routing, const PlanView& plan,
   s.claims = s.load;
   const double tokens = static_cast<double>(routing.valid_tokens);
   std::vector<double> first(static_cast<std::size_t>(plan.experts), 0.0);
+  std::vector<double> top_scores;
   double lost = 0.0, empty = 0.0, skipped = 0.0, first_dropped = 0.0, first_real = 0.0;
   for (index t = 0; t < routing.tokens; ++t) {
     if (valid.size() > 0 && valid[t] == 0) {
@@ -107,7 +154,7 @@ Statistics statistics(const RoutingView<R>& routing, const PlanView& plan,
     empty += keeps ? 0.0 : 1.0;
     skipped += skips ? 1.0 : 0.0;
     if (routing.end(t) > routing.begin(t)) {
-      s.top_score_mean += static_cast<double>(routing.score[routing.begin(t)]);
+      top_scores.push_back(static_cast<double>(routing.score[routing.begin(t)]));
     }
     if (scores.data() != nullptr) {
       double sum = 0.0;
@@ -127,7 +174,6 @@ Statistics statistics(const RoutingView<R>& routing, const PlanView& plan,
     s.token_no_choice_ratio = empty / tokens;
     s.skip_ratio = skipped / tokens;
     s.first_choice_drop_percent = 100.0 * first_dropped / tokens;
-    s.top_score_mean /= tokens;
     s.entropy /= tokens;
     double variance = 0.0, not_full = 0.0;
     const double experts = static_cast<double>(plan.experts);
@@ -139,6 +185,8 @@ Statistics statistics(const RoutingView<R>& routing, const PlanView& plan,
     s.balance_deviation = std::sqrt(variance) / (tokens / experts);
     s.expert_not_full_ratio = not_full / experts;
   }
+  s.top_score = distribution(top_scores);
+  s.jain_index = jain_index(s.load);
   s.flops_routed = row_flops * static_cast<double>(plan.kept);
   s.flops_wanted = row_flops * static_cast<double>(plan.wanted);
   s.flops_padded =
