@@ -52,7 +52,8 @@
 
 namespace xmoe::inline XMOE_ABI {
 
-/// All sizes, offsets and loop variables: signed, 64 bit.
+/// All sizes, offsets and loop variables: signed, 64 bit. Outside of this namespace write
+/// `xmoe::index`, also after `using namespace xmoe`: POSIX declares a function `::index`.
 using index = std::ptrdiff_t;
 static_assert(sizeof(index) == 8, "xmoe needs a 64-bit target: offsets go beyond 2^31");
 
