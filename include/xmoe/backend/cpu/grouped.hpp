@@ -36,7 +36,9 @@ class WorkList {
     unit_work_ = unit_work;
     const index total = groups_.rows * units * unit_work;
     serial_ = threads == 1 || total < smallest_total;
-    const index share = total / (threads * items_per_thread);
+    // Fewer rows than matrices: memory is the limit, and it likes long runs.
+    const bool streaming = groups_.rows <= groups_.count;
+    const index share = total / (threads * (streaming ? long_items_per_thread : items_per_thread));
     target_ = serial_ ? total + 1 : (share < smallest_item ? smallest_item : share);
     index items = 0;
     for (index g = 0; g < groups_.count; ++g) {
@@ -80,6 +82,7 @@ class WorkList {
 
  private:
   static constexpr index items_per_thread = 12;
+  static constexpr index long_items_per_thread = 4;
   static constexpr index smallest_total = 400'000;
   static constexpr index smallest_item = 100'000;
 
