@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <xmoe/core/bits.hpp>
 #include <xmoe/core/workspace.hpp>
 
 #include <vector>
@@ -83,7 +84,7 @@ class Routing {
         detail::fail<value_error>("xmoe::Routing::from: expert[%zu] is %d, must be in 0 .. %td", a,
                                   static_cast<int>(expert[a]), experts - 1);
       }
-      if (!(weight[a] - weight[a] == R(0))) {
+      if (!is_finite(weight[a])) {
         detail::fail<value_error>("xmoe::Routing::from: weight[%zu] is not finite", a);
       }
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <xmoe/core/bits.hpp>
 #include <xmoe/dispatch/dropless.hpp>
 #include <xmoe/dispatch/priority.hpp>
 
@@ -56,8 +57,8 @@ struct CapacityBy {
 
   void check(Sizes) const {
     const double eval = eval_factor.value_or(factor);
-    if (!(factor > 0.0 && factor <= 1e300 && eval > 0.0 && eval <= 1e300) || absolute < 0 ||
-        minimum < 0) {
+    const bool legal = is_finite(factor) && factor > 0.0 && is_finite(eval) && eval > 0.0;
+    if (!legal || absolute < 0 || minimum < 0) {
       xmoe::detail::fail<value_error>(
           "xmoe::dispatch::Capacity: factor %g, eval_factor %g, absolute %td, minimum %td: factors "
           "must be positive and finite, counts not negative",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <xmoe/concepts/gate.hpp>
+#include <xmoe/core/bits.hpp>
 #include <xmoe/core/grouped.hpp>
 
 namespace xmoe::inline XMOE_ABI::gate {
@@ -49,7 +50,7 @@ struct Linear {
   }
 
   void check(Sizes) const {
-    if (!(jitter >= 0.f && jitter < 1.f)) {
+    if (is_nan(jitter) || jitter < 0.f || jitter >= 1.f) {
       detail::fail<value_error>("xmoe::gate::Linear: jitter is %g, must be in [0, 1)",
                                 static_cast<double>(jitter));
     }

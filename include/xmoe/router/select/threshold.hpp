@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <xmoe/concepts/select.hpp>
+#include <xmoe/core/bits.hpp>
 
 namespace xmoe::inline XMOE_ABI::select {
 
@@ -56,7 +57,7 @@ struct Threshold {
   }
 
   void check(Sizes) const {
-    if (threshold != threshold || max_experts < 0) {
+    if (is_nan(threshold) || max_experts < 0) {
       detail::fail<value_error>(
           "xmoe::select::Threshold: threshold is %g, max_experts is %td; need a number, "
           "and 0 or more",
