@@ -19,8 +19,7 @@ namespace xmoe::inline XMOE_ABI::recipes {
 ///                 no biases, independent start, C_min 1
 ///   not covered   groups of 1024 tokens (call the layer on each), the dropped token's p_max * x of
 ///                 one port (a dropped token's y is 0, as in the original)
-///   verified      formula only; tensorflow/mesh, mesh_tensorflow/transformer/moe.py read at
-///   da90793
+///   verified      formula only; tensorflow/mesh at da90793, transformer/moe.py was read
 template <class Traits = Cpu<float>>
 using Switch =
     MoeLayer<Router<gate::Linear, score::Softmax, select::TopOne, weigh::Raw>,

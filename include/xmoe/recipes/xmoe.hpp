@@ -20,8 +20,7 @@ namespace xmoe::inline XMOE_ABI::recipes {
 ///                 and evaluation, C_min 4, GELU tanh, both biases, copied start with deviation
 ///                 0.014 and 0.014 / sqrt(2 * 12), router U(+-1/sqrt D), balance loss 0.01
 ///   not covered   multi-view gate (one view in the runs), expert parallelism (unused there)
-///   verified      golden cases of the gate, capacity, combine and gradients, made with the
-///   authors'
+///   verified      golden cases of gate, capacity, combine and gradients, made with the authors'
 ///                 code: ysngki/XMoE at 917d944, MoE-Megatron-DeepSpeed/megatron/model
 template <class Traits = Cpu<float>>
 using XMoE = MoeLayer<Router<gate::Linear, score::Softmax, select::Threshold, weigh::Raw>,

@@ -28,8 +28,7 @@ class Backend : public Workers {
   ///
   ///   a          rows of w.cols() >= 1 numbers
   ///   epilogue   (g, m, n0, sums): padded rows n0 .. n0+width-1 of w, `sums` [width] aligned;
-  ///   called
-  ///              once for every row and panel, by any thread
+  ///              called once for every row and panel, by any thread
   template <class S, class Epilogue>
   void grouped_forward(Workspace& workspace, Groups groups, Rows<S> a, const Panels<S>& w,
                        const Epilogue& epilogue) const {
