@@ -4,7 +4,7 @@
 #
 #   bash tests/run.sh [preset] [arguments for ctest]
 #
-# preset: release (default), dev, clang, asan, tsan; see CMakePresets.json. Debian packages that are
+# preset: release (default), dev, clang, generic, aarch64, asan, tsan; see CMakePresets.json. Debian packages that are
 # missing are installed, which needs root or sudo. The last line is `N passed, M failed`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -24,6 +24,10 @@ need_file /usr/share/eigen3/cmake/Eigen3Config.cmake libeigen3-dev
 need_file '/usr/*/cmake/Catch2/Catch2Config.cmake' catch2
 case $preset in
   clang | asan | tsan) need_clang ;;
+  aarch64)
+    need aarch64-linux-gnu-g++ g++-aarch64-linux-gnu
+    need qemu-aarch64-static qemu-user-static
+    ;;
 esac
 install_missing
 

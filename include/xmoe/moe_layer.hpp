@@ -35,10 +35,10 @@ class MoeLayer {
                 "Router<Gate, Score, Select, Weigh>; see <xmoe/concepts/router.hpp>");
   static_assert(xmoe::Expert<Expert, Traits>,
                 "xmoe::MoeLayer: the second argument is not an Expert: it needs forward(ctx, own, "
-                "plan, x, rows, cache) const -> void; see <xmoe/concepts/expert.hpp>");
+                "plan, x, y, cache) const -> void; see <xmoe/concepts/expert.hpp>");
   static_assert(xmoe::Dispatch<Dispatch, Traits>,
                 "xmoe::MoeLayer: the third argument is not a Dispatch: it needs plan(ctx, routing, "
-                "experts), combine(...) and max_rows(...); see <xmoe/concepts/dispatch.hpp>");
+                "experts) and max_rows(...); see <xmoe/concepts/dispatch.hpp>");
   static_assert(supports<Router, Traits> && supports<Expert, Traits> && supports<Dispatch, Traits>,
                 "xmoe::MoeLayer: one of the policies does not support these Traits; see "
                 "xmoe::supports in <xmoe/core/traits.hpp>");
@@ -58,6 +58,7 @@ class MoeLayer {
 
   /// Named tensors of router and expert; their gradients; what backward needs of one forward.
   using Weights = LayerWeights<Router, Expert, Traits>;
+  using GradientWeights = LayerWeights<Router, Expert, typename Traits::gradient>;
   using Gradients = LayerGradients<Router, Expert, Traits>;
   using Tape = LayerTape<Expert, Traits>;
 
@@ -66,7 +67,7 @@ class MoeLayer {
       : sizes_(sizes), config_(std::move(config)), backend_(std::move(backend)) {
     detail::check_sizes("xmoe::MoeLayer", sizes);
     check_config();
-    weights_ = make_weights();
+    weights_ = make_weights<Traits>(sizes_);
     numbers_ = count(weights_.parameters());
   }
 
@@ -84,7 +85,9 @@ class MoeLayer {
   }
   /// Every tensor by name, in one order; references into this layer.
   Parameters parameters() { return weights_.parameters(); }
-  Gradients make_gradients() const { return Gradients(make_weights(), sizes_); }
+  Gradients make_gradients() const {
+    return Gradients(make_weights<typename Traits::gradient>(sizes_), sizes_);
+  }
 
   // --- inference -------------------------------------------------------------------------------
 
@@ -189,8 +192,9 @@ class MoeLayer {
   void backward(const Tape& tape, In<scalar> dy, Out<scalar> dx, Gradients& gradients) const {
     check_backward(tape, dy, dx, gradients);
     const ScratchPool::Lease lease(pool_);
-    stage(detail::Run(*lease, Mode::train, tape.random_), lease->expert,
-          [&](Context<Traits>& ctx) { pull_back(ctx, tape, dy, dx, gradients.weights_); });
+    stage(detail::Run(*lease, Mode::train, tape.random_), lease->expert, [&](Context<Traits>& ctx) {
+      pull_back(ctx, tape, dy, dx, gradients.weights_, gradients.touched_.data());
+    });
     touch(tape.plan_, gradients);
   }
   /// The same on the caller's scratch, at least training_workspace_bytes(T). Allocates nothing.
@@ -199,7 +203,7 @@ class MoeLayer {
     check_backward(tape, dy, dx, gradients);
     const Workspace::Scope scope(workspace);
     Context<Traits> ctx{backend_, workspace, workspace, Mode::train, tape.random_};
-    pull_back(ctx, tape, dy, dx, gradients.weights_);
+    pull_back(ctx, tape, dy, dx, gradients.weights_, gradients.touched_.data());
     touch(tape.plan_, gradients);
   }
 
@@ -249,10 +253,9 @@ class MoeLayer {
   Summary compute(const detail::Run& run, In<scalar> x, const RoutingView<routing_scalar>& routing,
                   const PlanView& plan, Out<scalar> y, cache_of<Expert, Traits>* cache) const {
     stage(run, run.expert, [&](Context<Traits>& ctx) {
-      const Workspace::Scope scope(ctx.workspace);
-      const Out<scalar> rows = take_rows(ctx, plan.kept);
-      config_.expert.forward(ctx, weights_.expert, plan, x, rows, cache);
-      config_.dispatch.combine(ctx, plan, routing, In<scalar>(rows), y);
+      const auto weight = detail::row_weights(ctx.workspace, routing, plan);
+      config_.expert.forward(ctx, weights_.expert, plan, x,
+                             RowSum<scalar, routing_scalar>{plan.token, weight.data(), y}, cache);
     });
     return {routing.valid_tokens, plan.wanted, plan.kept, plan.dropped(), plan.capacity};
   }
@@ -282,32 +285,25 @@ class MoeLayer {
   }
 
   void pull_back(Context<Traits>& ctx, const Tape& tape, In<scalar> dy, Out<scalar> dx,
-                 Weights& gradients) const {
+                 GradientWeights& gradients, const std::uint8_t* touched) const {
     static_assert(DifferentiableRouter<Router, Traits>,
                   "xmoe::MoeLayer::backward: the router has no backward: one of Gate, Score, Weigh "
                   "is for inference only; see <xmoe/concepts/router.hpp>");
     static_assert(DifferentiableExpert<Expert, Traits>,
                   "xmoe::MoeLayer::backward: the expert has no backward; see "
                   "<xmoe/concepts/expert.hpp>");
-    static_assert(DifferentiableDispatch<Dispatch, Traits>,
-                  "xmoe::MoeLayer::backward: the dispatch has no combine_backward; see "
-                  "<xmoe/concepts/dispatch.hpp>");
     using R = routing_scalar;
     const RoutingView<R>& routing = tape.decision_.routing;
     const PlanView& plan = tape.plan_;
-    const VectorView<R> row_weight = take_vector(ctx, plan.kept);
+    const VectorView<const R> row_weight = detail::row_weights(ctx.workspace, routing, plan);
     const VectorView<R> drow = take_vector(ctx, plan.kept);
     const VectorView<R> dweight = take_vector(ctx, routing.assignments());
     const Out<scalar> drows = take_rows(ctx, plan.kept);
-    if (!ctx.measuring()) {
-      for (index m = 0; m < plan.kept; ++m) {
-        row_weight[m] = routing.weight[plan.assignment[m]];
-      }
-    }
     config_.expert.backward(ctx, weights_.expert, plan, tape.batch_.x, tape.cache_,
-                            RowGradient<Traits>{dy, row_weight}, gradients.expert, drow, drows);
-    config_.dispatch.combine_backward(ctx, plan, routing, In<scalar>(drows), dx);
+                            RowGradient<Traits>{dy, row_weight, touched}, gradients.expert, drow,
+                            drows);
     if (!ctx.measuring()) {
+      ctx.backend.template sum_by_token<scalar>(routing.offsets, plan.row, drows, dx);
       for (index a = 0; a < routing.assignments(); ++a) {  // nothing passes a dropped assignment
         dweight[a] = plan.row[a] < 0 ? R(0) : drow[plan.row[a]];
       }
@@ -327,8 +323,10 @@ class MoeLayer {
     record(detail::Run(forward_size, tape.memory_, {}, false), nothing(tokens), nothing(tokens),
            tape);
     Context<Traits> ctx{backend_, backward_size, backward_size, Mode::train};
-    Weights& shapes = const_cast<Weights&>(weights_);  // measuring writes nothing
-    pull_back(ctx, tape, nothing(tokens), nothing(tokens), shapes);
+    Sizes no_experts = sizes_;  // shapes without memory: measuring writes nothing
+    no_experts.experts = 0;
+    GradientWeights shapes = make_weights<typename Traits::gradient>(no_experts);
+    pull_back(ctx, tape, nothing(tokens), nothing(tokens), shapes, nullptr);
     return forward_size.peak() > backward_size.peak() ? forward_size.peak() : backward_size.peak();
   }
 
@@ -359,9 +357,10 @@ class MoeLayer {
   /// Columns of the router: experts, and a placeholder if the dispatch has one.
   index outputs() const { return sizes_.experts + Dispatch::placeholders; }
   Sizes router_sizes() const { return {sizes_.model_dim, outputs(), sizes_.expert_dim}; }
-  Weights make_weights() const {
-    return {detail::make_weights<Traits>(config_.router, router_sizes()),
-            detail::make_weights<Traits>(config_.expert, sizes_)};
+  template <class Tr>
+  LayerWeights<Router, Expert, Tr> make_weights(Sizes sizes) const {
+    return {detail::make_weights<Tr>(config_.router, router_sizes()),
+            detail::make_weights<Tr>(config_.expert, sizes)};
   }
 
   // --- the edge ----------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: the second argument is not an Expert: it needs forward\(ctx, own, plan, x, rows, cache\)
+// expect: the second argument is not an Expert: it needs forward\(ctx, own, plan, x, y, cache\)
 // errors: 1
 #include <xmoe/xmoe.hpp>
 

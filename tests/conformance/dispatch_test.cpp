@@ -53,8 +53,14 @@ Result<S> run(const P& policy, const Wishes& wishes, index experts, bool check =
   r.y.assign(static_cast<std::size_t>(tokens * dim), std::numeric_limits<S>::quiet_NaN());
   r.dx = r.y;
   const xmoe::In<S> from(rows.data(), plan.kept, dim);
-  policy.combine(ctx, plan, view, from, xmoe::Out<S>(r.y.data(), tokens, dim));
-  policy.combine_backward(ctx, plan, view, from, xmoe::Out<S>(r.dx.data(), tokens, dim));
+  const std::vector<S> weight = tests::row_weights(view, plan);
+  const xmoe::RowSum<S> y{plan.token, weight.data(), xmoe::Out<S>(r.y.data(), tokens, dim)};
+  y.clear();
+  for (index m = 0; m < plan.kept; ++m) {
+    y.add(m, 0, dim, from.row_data(m));
+  }
+  ctx.backend.template sum_by_token<S>(view.offsets, plan.row, from,
+                                       xmoe::Out<S>(r.dx.data(), tokens, dim));
   return r;
 }
 

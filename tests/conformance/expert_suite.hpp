@@ -166,7 +166,9 @@ void check_order(const P& policy) {
     }
     tests::ExpertCase<float> other = c;
     other.routing = tests::routing_of<float>(sizes.experts, renamed);
-    CHECK(tests::same_bits(tests::run_experts(policy, turned, other).y, plain.y));
+    // every row the same; a token's rows meet in another order, which is that of the experts
+    tests::check_close<float>("y", tests::wide(tests::run_experts(policy, turned, other).y),
+                              tests::wide(plain.y), 3);
     CHECK_FALSE((wishes[0][0].expert != renamed[0][0].expert &&
                  tests::same_bits(tests::run_experts(policy, own, other).y, plain.y)));
   }

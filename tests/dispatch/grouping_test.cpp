@@ -61,28 +61,5 @@ TEST_CASE("grouping: one expert twice in a row", "[dispatch]") {
   CHECK(std::vector<index>(g.plan.row, g.plan.row + 2) == std::vector<index>{0, 1});
 }
 
-TEST_CASE("grouping: sums by token in rank order, every element written", "[dispatch]") {
-  Grouped g(3, 0, {{{2, .5}, {0, .25}}, {}, {{2, 1.}}});
-  tests::Work<double> work;
-  auto ctx = work.context();
-  const std::vector<double> rows = {10, 20, 1, 2, 100, 200};  // (t0,e0) (t0,e2) (t2,e2)
-  std::vector<double> y(6, std::numeric_limits<double>::quiet_NaN());
-  const auto view = g.routing.view();
-  const auto sum = [&](auto factor) {
-    dispatch::detail::sum_by_token(ctx, g.plan, view, In<double>(rows.data(), 3, 2),
-                                   Out<double>(y.data(), 3, 2), factor);
-  };
-  sum([&](index a) { return view.weight[a]; });
-  CHECK(y == std::vector<double>{3, 6, 0, 0, 100, 200});  // .5 * 1 + .25 * 10, ...
-  sum([](index) { return 1.0; });
-  CHECK(y == std::vector<double>{11, 22, 0, 0, 100, 200});
-  g.plan.row[0] = -1;  // dropped
-  sum([](index) { return 1.0; });
-  CHECK(y == std::vector<double>{10, 20, 0, 0, 100, 200});
-  g.plan.row[1] = -1;
-  sum([](index) { return 1.0; });
-  CHECK(y == std::vector<double>{0, 0, 0, 0, 100, 200});
-}
-
 }  // namespace
 }  // namespace xmoe

@@ -27,12 +27,16 @@ TEST_CASE("placeholder: output 0 is nobody", "[dispatch]") {
         std::vector<index>{0, 1, 1, 2, 4});
   const std::vector<double> rows = {1, 10, 100, 1000};  // (t1,e0) (t0,e2) (t1,e3) (t3,e3)
   std::vector<double> y(4, -1.0);
-  policy.combine(ctx, plan, routing.view(), In<double>(rows.data(), 4, 1),
-                 Out<double>(y.data(), 4, 1));
+  const auto weight = tests::row_weights(routing.view(), plan);
+  const RowSum<double> sum{plan.token, weight.data(), Out<double>(y.data(), 4, 1)};
+  sum.clear();
+  for (index m = 0; m < 4; ++m) {
+    sum.add(m, 0, 1, rows.data() + m);
+  }
   CHECK(tests::relative_error(y, {3.0, 60.1, 0.0, 500.0}) < 1e-15);  // token 2: nothing, exactly
   CHECK(y[2] == 0.0);
-  policy.combine_backward(ctx, plan, routing.view(), In<double>(rows.data(), 4, 1),
-                          Out<double>(y.data(), 4, 1));
+  ctx.backend.sum_by_token<double>(routing.view().offsets, plan.row, In<double>(rows.data(), 4, 1),
+                                   Out<double>(y.data(), 4, 1));
   CHECK(y == std::vector<double>{10, 101, 0, 1000});
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <xmoe/expert/steps.hpp>
+#include <xmoe/xmoe.hpp>
 
 #include "support/catch.hpp"
 #include "support/expert_case.hpp"
@@ -65,39 +66,59 @@ TEST_CASE("steps: the gradient of a weight", "[expert]") {
   CHECK(gradient(bias, 1) == 42.0);
 }
 
-TEMPLATE_TEST_CASE("steps: the way down", "[expert]", float, double) {
-  using S = TestType;
+TEST_CASE("steps: waves cover every row once, in order, within their memory", "[expert]") {
   tests::Generator random(4);
-  for (const index dim : {1, 7, 33}) {
-    const index hidden = 5, rows = 6;
-    Panels<S> down(2, dim, hidden), bias(2, dim, 1);
-    down.load(tests::narrow<S>(tests::normals(random, down.size())));
-    bias.load(tests::narrow<S>(tests::normals(random, bias.size())));
-    const std::vector<S> h = tests::narrow<S>(tests::normals(random, rows * 8));
-    const index offsets[3] = {0, 4, 6};
-    for (const bool biased : {true, false}) {
-      std::vector<S> got(static_cast<std::size_t>(rows * dim), std::numeric_limits<S>::quiet_NaN());
-      tests::Work<S> work;
-      auto ctx = work.context();
-      expert::detail::project_down(ctx, Groups{2, offsets, rows}, Rows<S>{h.data(), 8, nullptr},
-                                   down, biased ? bias : Panels<S>(),
-                                   Out<S>(got.data(), rows, dim));
-      reference::Vector want;
-      for (index m = 0; m < rows; ++m) {
-        const index e = m < 4 ? 0 : 1;
-        for (index d = 0; d < dim; ++d) {
-          double sum = biased ? static_cast<double>(bias.at(e, d)) : 0.0;
-          for (index k = 0; k < hidden; ++k) {
-            sum += static_cast<double>(down.at(e, d, k)) *
-                   static_cast<double>(h[static_cast<std::size_t>(m * 8 + k)]);
-          }
-          want.push_back(sum);
+  const index experts = 7;
+  const Routing<float> routing =
+      tests::routing_of<float>(experts, tests::random_wishes(random, 700, experts, 3, true));
+  tests::Work<float> work;
+  auto ctx = work.context();
+  const PlanView plan = dispatch::Dropless{}.plan(ctx, routing.view(), experts);
+  REQUIRE(plan.kept > 600);
+  for (const index most : {index(300), plan.kept - 1, plan.kept, 10 * plan.kept}) {
+    const index row_bytes = expert::detail::hidden_bytes / most;
+    std::vector<index> expert_of;
+    index waves = 0;
+    expert::detail::for_each_wave(ctx, plan, row_bytes, [&](const Groups& g, bool add) {
+      CHECK(add == (waves++ > 0));
+      CHECK(g.first == static_cast<index>(expert_of.size()));
+      CHECK(g.offsets[0] == g.first);
+      CHECK(g.offsets[g.count] == g.first + g.rows);
+      CHECK(g.rows <= expert::detail::hidden_bytes / row_bytes);
+      for (index e = 0; e < g.count; ++e) {
+        for (index m = g.offsets[e]; m < g.offsets[e + 1]; ++m) {
+          expert_of.push_back(e);
         }
       }
-      tests::check_close<S>("rows", tests::wide(got), want, hidden + 1);
-      std::reverse(want.begin(), want.end());  // twin
-      CHECK((want.size() < 12 || tests::relative_error(tests::wide(got), want) > 1e-3));
+    });
+    INFO(most << " rows a wave");
+    CHECK(waves == (plan.kept + most - 1) / most);
+    REQUIRE(static_cast<index>(expert_of.size()) == plan.kept);
+    bool right = true;
+    for (index m = 0; m < plan.kept; ++m) {
+      const index e = expert_of[static_cast<std::size_t>(m)];
+      right = right && plan.expert_offsets[e] <= m && m < plan.expert_offsets[e + 1];
     }
+    CHECK(right);
+  }
+}
+
+TEST_CASE("steps: several waves compute what one computes, bit for bit", "[expert]") {
+  using Layer = MoeLayer<Router<gate::Linear, score::Softmax, select::TopK>,
+                         expert::Ffn<activation::Relu>, dispatch::Dropless>;
+  const index tokens = 5000;  // 10000 rows of 1024 hidden numbers are 40 MiB
+  Layer layer({.model_dim = 3, .experts = 4, .expert_dim = 1024});
+  layer.initialize({.seed = 5});
+  REQUIRE(tokens * 2 * 4096 > 2 * expert::detail::hidden_bytes);
+  tests::Generator random(5);
+  const std::vector<float> x = tests::narrow<float>(tests::normals(random, tokens * 3));
+  std::vector<float> y(x.size());
+  layer.forward(In<float>(x.data(), tokens, 3), Out<float>(y.data(), tokens, 3));
+  for (const index t : {0, 1, 2500, 4001, 4999}) {  // every token alone
+    float alone[3] = {};
+    layer.forward(In<float>(x.data() + t * 3, 1, 3), Out<float>(alone, 1, 3));
+    CHECK(std::memcmp(alone, y.data() + t * 3, sizeof(alone)) == 0);
+    CHECK((alone[0] != 0.f && alone[1] != 0.f));
   }
 }
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Asks a test program for its test cases and writes them down for ctest, one ctest case each.
 #
-#   cmake -D PROGRAM=... -D ROOM=... -D CATCH2_MAJOR=2|3 -D OUTPUT=file -P discover.cmake
+#   cmake -D PROGRAM=... -D ROOM=... -D CATCH2_MAJOR=2|3 -D OUTPUT=file [-D EMULATOR=...]
+#         -P discover.cmake
 #
-# Names may hold any character: what CMake would take for list syntax is masked while lines are
+# EMULATOR runs programs of another processor. # Names may hold any character: what CMake would take for list syntax is masked while lines are
 # told apart. A name that selects nothing fails, so no case can pass without having run.
 cmake_minimum_required(VERSION 3.25)
 
@@ -19,7 +20,7 @@ endif()
 
 # The names that match `spec`, as a list of masked names.
 function(names_of spec result)
-  execute_process(COMMAND "${PROGRAM}" ${list_names} ${spec}
+  execute_process(COMMAND ${EMULATOR} "${PROGRAM}" ${list_names} ${spec}
     OUTPUT_VARIABLE text ERROR_VARIABLE problem RESULT_VARIABLE code)
   if(NOT code MATCHES "^[0-9]+$")  # a number of tests, or the name of a signal
     message(FATAL_ERROR "${PROGRAM} does not list its tests: ${code}\n${text}${problem}")
@@ -40,6 +41,10 @@ if(NOT all)
 endif()
 
 set(script "")
+set(command "[==[${PROGRAM}]==]")
+if(EMULATOR)
+  string(PREPEND command "[==[${EMULATOR}]==] ")
+endif()
 foreach(masked IN LISTS all)
   set(labels "")
   if(masked IN_LIST threaded)
@@ -55,7 +60,7 @@ foreach(masked IN LISTS all)
     string(REPLACE "${char}" "\\${char}" selector "${selector}")
   endforeach()
   string(APPEND script
-    "add_test([==[${ROOM}: ${name}]==] [==[${PROGRAM}]==] [==[${selector}]==] ${run_options})\n"
+    "add_test([==[${ROOM}: ${name}]==] ${command} [==[${selector}]==] ${run_options})\n"
     "set_tests_properties([==[${ROOM}: ${name}]==] PROPERTIES TIMEOUT 600 ${properties}${labels})\n")
 endforeach()
 file(WRITE "${OUTPUT}" "${script}")

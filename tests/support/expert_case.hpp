@@ -55,7 +55,7 @@ struct ExpertResult {
   std::vector<S> dweight, drows, dx;  ///< [M], [M,D], [T,D]
 };
 
-/// Forward, combine, and if `gradients` is there, backward.
+/// Forward, row by row and summed, and if `gradients` is there, backward.
 template <class S, class P>
 ExpertResult<S> run_experts(const P& policy, const WeightsOf<S, P>& own, const ExpertCase<S>& c,
                             WeightsOf<S, P>* gradients = nullptr) {
@@ -72,22 +72,25 @@ ExpertResult<S> run_experts(const P& policy, const WeightsOf<S, P>& own, const E
   r.rows.assign(static_cast<std::size_t>(plan.kept * dim), nan);
   r.y.assign(c.x.size(), nan);
   cache_of<P, Cpu<S>> cache{};
-  policy.forward(ctx, own, plan, c.x_view(), Out<S>(r.rows.data(), plan.kept, dim),
-                 gradients == nullptr ? nullptr : &cache);
-  transport.combine(ctx, plan, view, In<S>(r.rows.data(), plan.kept, dim),
-                    Out<S>(r.y.data(), c.tokens(), dim));
+  const std::vector<S> weight = row_weights(view, plan);
+  std::vector<std::int32_t> itself;  // every row its own sum
+  for (index m = 0; m < plan.kept; ++m) {
+    itself.push_back(static_cast<std::int32_t>(m));
+  }
+  cache_of<P, Cpu<S>>* const keep = gradients == nullptr ? nullptr : &cache;
+  policy.forward(ctx, own, plan, c.x_view(),
+                 RowSum<S>{itself.data(), nullptr, Out<S>(r.rows.data(), plan.kept, dim)}, keep);
+  policy.forward(ctx, own, plan, c.x_view(),
+                 RowSum<S>{plan.token, weight.data(), Out<S>(r.y.data(), c.tokens(), dim)}, keep);
   if (gradients != nullptr) {
-    std::vector<S> weight;
-    for (index m = 0; m < plan.kept; ++m) {
-      weight.push_back(view.weight[plan.assignment[m]]);
-    }
     r.dweight.assign(weight.size(), nan);
     r.drows.assign(r.rows.size(), nan);
     r.dx.assign(c.x.size(), nan);
     policy.backward(ctx, own, plan, c.x_view(), cache, RowGradient<Cpu<S>>{c.dy_view(), in(weight)},
                     *gradients, out(r.dweight), Out<S>(r.drows.data(), plan.kept, dim));
-    transport.combine_backward(ctx, plan, view, In<S>(r.drows.data(), plan.kept, dim),
-                               Out<S>(r.dx.data(), c.tokens(), dim));
+    ctx.backend.template sum_by_token<S>(view.offsets, plan.row,
+                                         In<S>(r.drows.data(), plan.kept, dim),
+                                         Out<S>(r.dx.data(), c.tokens(), dim));
   }
   return r;
 }

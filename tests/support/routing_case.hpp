@@ -103,4 +103,14 @@ void check_plan(const xmoe::PlanView& plan, const xmoe::RoutingView<R>& routing,
   }
 }
 
+/// Weight of every row of a plan.
+template <class S>
+std::vector<S> row_weights(const xmoe::RoutingView<S>& routing, const xmoe::PlanView& plan) {
+  std::vector<S> weight;
+  for (index m = 0; m < plan.kept; ++m) {
+    weight.push_back(routing.weight[plan.assignment[m]]);
+  }
+  return weight;
+}
+
 }  // namespace tests

@@ -18,7 +18,11 @@ struct Moody {
   template <class Traits>
   void forward(Context<Traits>& ctx, const NoWeights&, const PlanView& plan,
                MatrixView<const typename Traits::scalar> x,
-               MatrixView<typename Traits::scalar> rows, auto*) const {
+               const RowSum<typename Traits::scalar>& y, auto*) const {
+    using S = typename Traits::scalar;
+    const index dim = x.cols();
+    const Workspace::Scope scope(ctx.workspace);
+    S* const rows = ctx.workspace.template take<S>(plan.kept * dim);
     if (ctx.measuring()) {
       return;
     }
@@ -31,10 +35,14 @@ struct Moody {
       if (from[0] > 1000) {
         throw std::runtime_error("expert in a mood");
       }
-      for (index d = 0; d < rows.cols(); ++d) {
-        rows(m, d) = static_cast<typename Traits::scalar>(e + 1) * from[d];
+      for (index d = 0; d < dim; ++d) {
+        rows[m * dim + d] = static_cast<S>(e + 1) * from[d];
       }
     });
+    y.clear();
+    for (index m = 0; m < plan.kept; ++m) {
+      y.add(m, 0, dim, rows + m * dim);
+    }
   }
 };
 using Layer =

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <xmoe/concepts/policy.hpp>
+#include <xmoe/core/row_sum.hpp>
 
 namespace xmoe::inline XMOE_ABI {
 
@@ -20,15 +21,16 @@ struct find_cache<P, Traits> {
 template <class P, class Traits>
 using cache_of = typename detail::find_cache<P, Traits>::type;
 
-/// All E experts as one object: rows of a plan -> rows. Row m of `rows` [M,D] is the output of the
-/// row's expert for token plan.token[m] of x [T,D], unweighted. Writes every element.
-/// `cache` is null when nothing will be differentiated.
+/// All E experts as one object: the rows of a plan -> their sums by token. Row m is the row's
+/// expert on token plan.token[m] of x [T,D]; y takes it with its weight. Writes every element of
+/// y.out, of tokens without rows too (`y.clear()`, then `y.add` row by row, or one of the backend's
+/// products). `cache` is null when nothing will be differentiated.
 template <class P, class Tr = archetype::Traits>
 concept Expert = Policy<P> &&
     requires(const P& expert, Context<Tr>& ctx, const weights_of<P, Tr>& own, const PlanView& plan,
-             MatrixView<const typename Tr::scalar> x, MatrixView<typename Tr::scalar> rows,
-             cache_of<P, Tr>* cache) {
-  { expert.forward(ctx, own, plan, x, rows, cache) } -> std::same_as<void>;
+             MatrixView<const typename Tr::scalar> x,
+             const RowSum<typename Tr::scalar, typename Tr::routing>& y, cache_of<P, Tr>* cache) {
+  { expert.forward(ctx, own, plan, x, y, cache) } -> std::same_as<void>;
 };
 
 /// What arrives at the rows of a plan in backward.
@@ -36,6 +38,8 @@ template <class Tr>
 struct RowGradient {
   MatrixView<const typename Tr::scalar> dy;       ///< [T,D] gradient of the layer's output
   VectorView<const typename Tr::routing> weight;  ///< [M] weight of a row
+  /// [E] 0: the expert's gradients are zero, and may be overwritten instead of added to
+  const std::uint8_t* touched = nullptr;
 };
 
 /// With gradients: parameters += , dweight [M] = <dy, unweighted output>, drows [M,D] = gradient of
@@ -44,7 +48,7 @@ template <class P, class Tr = archetype::Traits>
 concept DifferentiableExpert = Expert<P, Tr> &&
     requires(const P& expert, Context<Tr>& ctx, const weights_of<P, Tr>& own, const PlanView& plan,
              MatrixView<const typename Tr::scalar> x, const cache_of<P, Tr>& cache,
-             const RowGradient<Tr>& upstream, weights_of<P, Tr>& gradients,
+             const RowGradient<Tr>& upstream, weights_of<P, typename Tr::gradient>& gradients,
              VectorView<typename Tr::routing> dweight, MatrixView<typename Tr::scalar> drows) {
   {
     expert.backward(ctx, own, plan, x, cache, upstream, gradients, dweight, drows)

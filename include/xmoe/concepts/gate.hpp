@@ -19,8 +19,8 @@ template <class G, class Tr = archetype::Traits>
 concept DifferentiableGate = Gate<G, Tr> &&
     requires(const G& gate, Context<Tr>& ctx, const weights_of<G, Tr>& own,
              const Batch<typename Tr::scalar>& batch,
-             MatrixView<const typename Tr::routing> dlogits, weights_of<G, Tr>& gradients,
-             MatrixView<typename Tr::scalar> dx) {
+             MatrixView<const typename Tr::routing> dlogits,
+             weights_of<G, typename Tr::gradient>& gradients, MatrixView<typename Tr::scalar> dx) {
   { gate.backward(ctx, own, batch, dlogits, gradients, dx) } -> std::same_as<void>;
 };
 

@@ -14,6 +14,8 @@ namespace archetype {
 struct Backend {};
 struct Traits {
   using scalar = float;
+  using weight = float;
+  using gradient = Traits;
   using routing = float;
   using space = host;
   using backend = Backend;

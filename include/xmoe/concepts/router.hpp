@@ -35,8 +35,8 @@ concept DifferentiableRouter = RouterPolicy<P, Tr> &&
     requires(const P& router, Context<Tr>& ctx, const weights_of<P, Tr>& own,
              const Batch<typename Tr::scalar>& batch,
              const Decision<typename Tr::routing>& decision,
-             const DecisionGradient<typename Tr::routing>& upstream, weights_of<P, Tr>& gradients,
-             MatrixView<typename Tr::scalar> dx) {
+             const DecisionGradient<typename Tr::routing>& upstream,
+             weights_of<P, typename Tr::gradient>& gradients, MatrixView<typename Tr::scalar> dx) {
   { router.backward(ctx, own, batch, decision, upstream, gradients, dx) } -> std::same_as<void>;
 };
 

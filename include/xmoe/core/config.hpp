@@ -19,9 +19,13 @@
 #define XMOE_DETAIL_MATH
 #endif
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#if defined(__AVX512BF16__)
+#define XMOE_DETAIL_TARGET _avx512bf16
+#else
 #define XMOE_DETAIL_TARGET _avx512
+#endif
 #define XMOE_VECTOR_BYTES 64
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define XMOE_DETAIL_TARGET _avx2
 #define XMOE_VECTOR_BYTES 32
 #elif defined(__ARM_NEON)

@@ -16,11 +16,13 @@ struct Rows {
   }
 };
 
-/// How rows are grouped: rows offsets[g] .. offsets[g+1]-1 belong to matrix g of a stack.
+/// How rows are grouped: rows offsets[g] .. offsets[g+1]-1 belong to matrix g of a stack. Rows
+/// [first, first + rows) of a plan, all of them or a run.
 struct Groups {
   index count = 0;
   const index* offsets = nullptr;  ///< [count+1]; null while sizes are measured
-  index rows = 0;                  ///< offsets[count], or the worst case while measuring
+  index rows = 0;                  ///< offsets[count] - first, or the worst case while measuring
+  index first = 0;                 ///< offsets[0]
 };
 
 }  // namespace xmoe::inline XMOE_ABI

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <xmoe/core/buffer.hpp>
+#include <xmoe/core/narrow.hpp>
 
 namespace xmoe::inline XMOE_ABI {
 
@@ -13,17 +14,23 @@ enum class RowOrder {
 
 /// Weights: a stack of `count` matrices [rows, cols], rows = outputs, stored for the kernels.
 ///
-/// The rows of one matrix are cut into panels of `width` = 128 bytes; a panel is stored column by
-/// column, [cols][width], so that a product streams it once from front to back. The last panel is
-/// padded with rows of zeros, and every function keeps them zero. Pairs of gate and up rows lie in
-/// alternating panels (gate panel 0, up panel 0, gate panel 1, ...), whatever the outside order.
-/// A vector [rows] is a matrix with one column. Gradients and moments use the same layout, so
-/// element-wise work runs over `values()`; `at`, `load` and `store` speak rows and columns.
+/// The rows of one matrix are cut into panels of `width` sums of 128 bytes; a panel is stored
+/// column by column, [steps][width][per_step], so that a product streams it once from front to
+/// back. A step is one column; two in bfloat16, whose products come in pairs. The last panel is
+/// padded with rows of zeros (bfloat16: and a last column), and every function keeps them zero.
+/// Pairs of gate and up rows lie in alternating panels (gate panel 0, up panel 0, gate panel 1,
+/// ...), whatever the outside order. A vector [rows] is a matrix with one column. Gradients and
+/// moments of float and double weights use the same layout, so element-wise work runs over
+/// `values()`; `at`, `load` and `store` speak rows and columns.
 template <class S>
 class Panels {
  public:
   /// Rows of a panel. Does not depend on the instruction set.
-  static constexpr index width = 128 / static_cast<index>(sizeof(S));
+  static constexpr index width = 128 / static_cast<index>(sizeof(sum_type<S>));
+  /// Columns of a step.
+  static constexpr index per_step = std::same_as<S, bfloat16> ? 2 : 1;
+  /// Stored numbers of a step.
+  static constexpr index step_size = width * per_step;
 
   Panels() = default;
   Panels(index count, index rows, index cols, RowOrder order = RowOrder::plain)
@@ -47,8 +54,12 @@ class Panels {
   }
   /// Rows with padding: panels() * width.
   index padded_rows() const { return panels() * width; }
+  /// Steps of a panel.
+  index steps() const { return (cols_ + per_step - 1) / per_step; }
+  /// Stored numbers of one panel.
+  index panel_size() const { return steps() * step_size; }
   /// Stored numbers of one matrix.
-  index matrix_size() const { return padded_rows() * cols_; }
+  index matrix_size() const { return panels() * panel_size(); }
   S* matrix(index i) { return values_.data() + i * matrix_size(); }
   const S* matrix(index i) const { return values_.data() + i * matrix_size(); }
 
@@ -71,7 +82,8 @@ class Panels {
   }
   index offset(index i, index row, index col) const {
     const index r = padded_row(row);
-    return i * matrix_size() + (r / width) * cols_ * width + col * width + r % width;
+    return i * matrix_size() + (r / width) * panel_size() + (col / per_step) * step_size +
+           (r % width) * per_step + col % per_step;
   }
   S& at(index i, index row, index col = 0) { return values_[offset(i, row, col)]; }
   const S& at(index i, index row, index col = 0) const { return values_[offset(i, row, col)]; }
@@ -79,18 +91,65 @@ class Panels {
   /// Reads the whole stack from plain numbers [count, rows, cols], or [count, cols, rows] if
   /// `transposed` (the layouts of files). Throws shape_error if there are not exactly size() of
   /// them.
-  void load(std::span<const S> numbers, bool transposed = false) {
-    visit(static_cast<index>(numbers.size()), transposed, "load",
-          [&](S& stored, std::size_t i) { stored = numbers[i]; });
+  void load(std::span<const S> numbers, bool transposed = false) { read(numbers, transposed); }
+  /// The same from floats, rounded to S.
+  void load(std::span<const float> numbers, bool transposed = false) requires(NarrowWeight<S>) {
+    read(numbers, transposed);
   }
   /// Writes the whole stack as plain numbers; the inverse of `load`.
-  void store(std::span<S> numbers, bool transposed = false) const {
-    const_cast<Panels*>(this)->visit(static_cast<index>(numbers.size()), transposed, "store",
-                                     [&](S& stored, std::size_t i) { numbers[i] = stored; });
+  void store(std::span<S> numbers, bool transposed = false) const { write(numbers, transposed); }
+  void store(std::span<float> numbers, bool transposed = false) const requires(NarrowWeight<S>) {
+    write(numbers, transposed);
+  }
+
+  /// body(number, other number) for every stored pair of equal row and column of two stacks of one
+  /// shape, padding rows included, whatever their types. Throws shape_error if shapes differ.
+  template <class Other, class F>
+  void zip(Other& other, F&& body) {
+    if (other.count() != count_ || other.rows() != rows_ || other.cols() != cols_ ||
+        other.order() != order_) {
+      detail::fail<shape_error>(
+          "xmoe::Panels::zip: %td x %td x %td with %td x %td x %td, or another row order", count_,
+          rows_, cols_, other.count(), other.rows(), other.cols());
+    }
+    for (index p = 0; p < count_ * panels(); ++p) {
+      S* const here = values_.data() + p * panel_size();
+      auto* const there = other.values().data() + p * other.panel_size();
+      for (index col = 0; col < cols_; ++col) {
+        S* const a = here + (col / per_step) * step_size + col % per_step;
+        auto* const b = there + (col / Other::per_step) * Other::step_size + col % Other::per_step;
+        for (index r = 0; r < width; ++r) {
+          body(a[r * per_step], b[r * Other::per_step]);
+        }
+      }
+    }
   }
 
  private:
   static index panels_of(index rows) { return (rows + width - 1) / width; }
+
+  template <class From>
+  void read(std::span<const From> numbers, bool transposed) {
+    visit(static_cast<index>(numbers.size()), transposed, "load",
+          [&](S& stored, std::size_t i) { stored = convert<S>(numbers[i]); });
+  }
+  template <class To>
+  void write(std::span<To> numbers, bool transposed) const {
+    const_cast<Panels*>(this)->visit(
+        static_cast<index>(numbers.size()), transposed, "store",
+        [&](S& stored, std::size_t i) { numbers[i] = convert<To>(stored); });
+  }
+
+  template <class To, class From>
+  static To convert(From value) {
+    if constexpr (std::same_as<To, From>) {
+      return value;
+    } else if constexpr (NarrowWeight<From>) {
+      return static_cast<To>(static_cast<float>(value));
+    } else {
+      return static_cast<To>(value);
+    }
+  }
 
   template <class F>
   void visit(index given, bool transposed, const char* function, F f) {

@@ -18,7 +18,7 @@ enum class Role {
 struct Parameter {
   std::string name;  ///< "router.gate.weight", "expert.up.weight", ...
   Role role = Role::trained;
-  std::variant<Panels<float>*, Panels<double>*> tensor;
+  std::variant<Panels<float>*, Panels<double>*, Panels<bfloat16>*, Panels<half>*> tensor;
 
   /// The tensor, when its scalar is S. Throws value_error otherwise.
   template <class S>

@@ -38,4 +38,17 @@ struct PlanView {
   }
 };
 
+namespace detail {
+/// Weight of every row of a plan [M].
+template <class R>
+VectorView<const R> row_weights(Workspace& workspace, const RoutingView<R>& routing,
+                                const PlanView& plan) {
+  R* const weight = workspace.take<R>(plan.kept);
+  for (index m = 0; m < plan.kept && !workspace.measuring(); ++m) {
+    weight[m] = routing.weight[plan.assignment[m]];
+  }
+  return {weight, plan.kept};
+}
+}  // namespace detail
+
 }  // namespace xmoe::inline XMOE_ABI

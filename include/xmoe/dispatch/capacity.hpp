@@ -91,19 +91,6 @@ struct CapacityBy {
     return plan;
   }
 
-  template <class Traits, class R>
-  void combine(Context<Traits>& ctx, const PlanView& plan, const RoutingView<R>& routing,
-               MatrixView<const typename Traits::scalar> rows,
-               MatrixView<typename Traits::scalar> y) const {
-    Dropless{}.combine(ctx, plan, routing, rows, y);
-  }
-  template <class Traits, class R>
-  void combine_backward(Context<Traits>& ctx, const PlanView& plan, const RoutingView<R>& routing,
-                        MatrixView<const typename Traits::scalar> drows,
-                        MatrixView<typename Traits::scalar> dx) const {
-    Dropless{}.combine_backward(ctx, plan, routing, drows, dx);
-  }
-
  private:
   /// Cuts every expert's stretch to the capacity's best claims, keeps token order, closes gaps.
   template <class Traits, class R>
@@ -156,6 +143,6 @@ struct CapacityBy {
 
 /// The published default: first choices first, then the more probable.
 using Capacity = CapacityBy<priority::RankThenProbability>;
-static_assert(Dispatch<Capacity> && DifferentiableDispatch<Capacity>);
+static_assert(Dispatch<Capacity>);
 
 }  // namespace xmoe::inline XMOE_ABI::dispatch

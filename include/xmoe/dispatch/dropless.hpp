@@ -8,7 +8,6 @@ namespace xmoe::inline XMOE_ABI::dispatch {
 ///
 ///   in    routing
 ///   out   plan: rows by expert, inside an expert by token
-///   grad  combine is linear in rows and weights
 ///   cost  counting sort, O(N + E)
 struct Dropless {
   static constexpr index placeholders = 0;
@@ -30,24 +29,7 @@ struct Dropless {
     }
     return plan;
   }
-
-  template <class Traits, class R>
-  void combine(Context<Traits>& ctx, const PlanView& plan, const RoutingView<R>& routing,
-               MatrixView<const typename Traits::scalar> rows,
-               MatrixView<typename Traits::scalar> y) const {
-    using S = typename Traits::scalar;
-    detail::sum_by_token(ctx, plan, routing, rows, y,
-                         [&](index a) { return static_cast<S>(routing.weight[a]); });
-  }
-
-  template <class Traits, class R>
-  void combine_backward(Context<Traits>& ctx, const PlanView& plan, const RoutingView<R>& routing,
-                        MatrixView<const typename Traits::scalar> drows,
-                        MatrixView<typename Traits::scalar> dx) const {
-    using S = typename Traits::scalar;
-    detail::sum_by_token(ctx, plan, routing, drows, dx, [](index) { return S(1); });
-  }
 };
-static_assert(Dispatch<Dropless> && DifferentiableDispatch<Dropless>);
+static_assert(Dispatch<Dropless>);
 
 }  // namespace xmoe::inline XMOE_ABI::dispatch

@@ -2,7 +2,7 @@
 #pragma once
 #include <xmoe/concepts/dispatch.hpp>
 
-/// What every local dispatch does: sort assignments by expert, bring rows back by token.
+/// What every local dispatch does: sort assignments by expert.
 namespace xmoe::inline XMOE_ABI::dispatch::detail {
 
 /// Stable counting sort: fills expert_offsets, token, assignment (row still empty) with every
@@ -50,45 +50,6 @@ void index_rows(const RoutingView<R>& routing, PlanView& plan) {
   for (index m = 0; m < plan.kept; ++m) {
     plan.row[plan.assignment[m]] = m;
   }
-}
-
-/// out[t] = sum over the token's kept assignments, best first, of factor(a) * rows[row(a)].
-/// Every element is written; one order of summation per token, whatever else is in the batch.
-template <class Traits, class R, class F>
-void sum_by_token(Context<Traits>& ctx, const PlanView& plan, const RoutingView<R>& routing,
-                  MatrixView<const typename Traits::scalar> rows,
-                  MatrixView<typename Traits::scalar> out, F factor) {
-  using S = typename Traits::scalar;
-  if (ctx.measuring()) {
-    return;
-  }
-  const index dim = out.cols();
-  ctx.backend.for_each_row(routing.tokens, 8, [&](index t) {
-    S* y = out.row_data(t);
-    bool first = true;
-    for (index a = routing.begin(t); a < routing.end(t); ++a) {
-      if (plan.row[a] < 0) {
-        continue;
-      }
-      const S* row = rows.row_data(plan.row[a]);
-      const S w = factor(a);
-      if (first) {
-        for (index d = 0; d < dim; ++d) {
-          y[d] = w * row[d];
-        }
-      } else {
-        for (index d = 0; d < dim; ++d) {
-          y[d] += w * row[d];
-        }
-      }
-      first = false;
-    }
-    if (first) {
-      for (index d = 0; d < dim; ++d) {
-        y[d] = S(0);
-      }
-    }
-  });
 }
 
 }  // namespace xmoe::inline XMOE_ABI::dispatch::detail

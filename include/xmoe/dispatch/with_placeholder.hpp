@@ -27,19 +27,6 @@ struct WithPlaceholder {
   PlanView plan(Context<Traits>& ctx, const RoutingView<R>& routing, index experts) const {
     return inner.plan(ctx, routing, experts, placeholders);
   }
-
-  template <class Traits, class R>
-  void combine(Context<Traits>& ctx, const PlanView& plan, const RoutingView<R>& routing,
-               MatrixView<const typename Traits::scalar> rows,
-               MatrixView<typename Traits::scalar> y) const {
-    inner.combine(ctx, plan, routing, rows, y);
-  }
-  template <class Traits, class R>
-  void combine_backward(Context<Traits>& ctx, const PlanView& plan, const RoutingView<R>& routing,
-                        MatrixView<const typename Traits::scalar> drows,
-                        MatrixView<typename Traits::scalar> dx) const {
-    inner.combine_backward(ctx, plan, routing, drows, dx);
-  }
 };
 static_assert(Dispatch<WithPlaceholder<Capacity>> && Dispatch<WithPlaceholder<Dropless>>);
 

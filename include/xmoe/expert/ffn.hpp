@@ -11,10 +11,10 @@ namespace xmoe::inline XMOE_ABI::expert {
 /// Two-layer experts: f_e(x) = W2_e act(W1_e x + b1_e) + b2_e.
 ///
 ///   in      x [T,D] through the plan's tokens
-///   out     rows [M,D], unweighted; the layer's weight multiplies b2 as well
+///   out     y [T,D] = sum of weight * f_e(x), by expert; the weight multiplies b2 as well
 ///   grad    parameters +=, dweight = <dy, f>, drows; experts without rows are not touched
-///   cost    4 D H a row; scratch [M,H]; the tape keeps the pre-activations [M,H]
-///   source  arXiv 2403.18926; ysngki/XMoE (both biases, no gate)
+///   cost    4 D H a row; scratch [M,H], at most 16 MiB at a time forward; the tape keeps the
+///   pre-activations [M,H] source  arXiv 2403.18926; ysngki/XMoE (both biases, no gate)
 template <class Act = activation::Gelu>
 struct Ffn {
   bool bias = true;  ///< both layers
@@ -23,9 +23,10 @@ struct Ffn {
   template <class Traits>
   struct Weights {
     using S = typename Traits::scalar;
-    Panels<S> up;         ///< [E,H,D]
+    using W = typename Traits::weight;
+    Panels<W> up;         ///< [E,H,D]
     Panels<S> up_bias;    ///< [E,H,1] or nothing
-    Panels<S> down;       ///< [E,D,H]
+    Panels<W> down;       ///< [E,D,H]
     Panels<S> down_bias;  ///< [E,D,1] or nothing
 
     static void tensors(auto& own, auto&& visit) {
@@ -37,10 +38,11 @@ struct Ffn {
   };
   template <class Traits>
   Weights<Traits> make_weights(Sizes sizes) const {
-    using P = Panels<typename Traits::scalar>;
+    using W = Panels<typename Traits::weight>;
+    using B = Panels<typename Traits::scalar>;
     const index count = sizes.experts;
-    return {P(count, sizes.expert_dim, sizes.model_dim), bias ? P(count, sizes.expert_dim, 1) : P(),
-            P(count, sizes.model_dim, sizes.expert_dim), bias ? P(count, sizes.model_dim, 1) : P()};
+    return {W(count, sizes.expert_dim, sizes.model_dim), bias ? B(count, sizes.expert_dim, 1) : B(),
+            W(count, sizes.model_dim, sizes.expert_dim), bias ? B(count, sizes.model_dim, 1) : B()};
   }
   template <class Traits>
   void initialize(Weights<Traits>& own, Random random) const {
@@ -71,43 +73,49 @@ struct Ffn {
   template <class Traits, class Own>
   void forward(Context<Traits>& ctx, const Own& own, const PlanView& plan,
                MatrixView<const typename Traits::scalar> x,
-               MatrixView<typename Traits::scalar> rows, Cache<Traits>* cache) const {
+               const RowSum<typename Traits::scalar, typename Traits::routing>& y,
+               Cache<Traits>* cache) const {
     using S = typename Traits::scalar;
-    constexpr index width = Panels<S>::width;
-    const Groups groups{plan.experts, plan.expert_offsets, plan.kept};
+    using W = typename Traits::weight;
+    constexpr index width = Panels<W>::width;
     const index stride = own.up.padded_rows();
     S* before = nullptr;
     if (cache != nullptr) {
       before = cache->before = ctx.keep.template take<S>(plan.kept * stride);
     }
-    const Workspace::Scope scope(ctx.workspace);
-    S* hidden = ctx.workspace.template take<S>(plan.kept * stride);
     const bool biased = own.up_bias.count() > 0;
-
-    ctx.backend.grouped_forward(ctx.workspace, groups, Rows<S>{x.data(), x.stride(), plan.token},
-                                own.up, [&](index e, index m, index first, const S* sums) {
-                                  S pre[static_cast<std::size_t>(width)];
-                                  const S* b = biased ? own.up_bias.matrix(e) + first : nullptr;
-                                  for (index j = 0; j < width; ++j) {
-                                    pre[j] = b == nullptr ? sums[j] : sums[j] + b[j];
-                                  }
-                                  if (before != nullptr) {
+    const index row_bytes =
+        stride * static_cast<index>(sizeof(std::conditional_t<std::same_as<W, half>, S, W>));
+    detail::for_each_wave(ctx, plan, row_bytes, [&](const Groups& groups, bool add) {
+      const Workspace::Scope scope(ctx.workspace);
+      const auto hidden = ctx.backend.template packed_rows<W>(ctx.workspace, groups.rows,
+                                                              own.down.cols(), groups.first);
+      ctx.backend.grouped_forward(ctx.workspace, groups, Rows<S>{x.data(), x.stride(), plan.token},
+                                  own.up, [&](index e, auto m, index first, const S* sums) {
+                                    S pre[static_cast<std::size_t>(width)];
+                                    const S* b = biased ? own.up_bias.matrix(e) + first : nullptr;
                                     for (index j = 0; j < width; ++j) {
-                                      before[m * stride + first + j] = pre[j];
+                                      pre[j] = b == nullptr ? sums[j] : sums[j] + b[j];
                                     }
-                                  }
-                                  for (index j = 0; j < width; ++j) {
-                                    hidden[m * stride + first + j] = Act::value(pre[j]);
-                                  }
-                                });
-    detail::project_down(ctx, groups, Rows<S>{hidden, stride, nullptr}, own.down, own.down_bias,
-                         rows);
+                                    if (before != nullptr) {
+                                      S* const kept = before + m * stride + first;
+                                      for (index j = 0; j < width; ++j) {
+                                        kept[j] = pre[j];
+                                      }
+                                    }
+                                    for (index j = 0; j < width; ++j) {
+                                      pre[j] = Act::value(pre[j]);
+                                    }
+                                    hidden.store(m, first, pre);
+                                  });
+      ctx.backend.grouped_combine(ctx.workspace, groups, hidden, own.down, own.down_bias, add, y);
+    });
   }
 
-  template <class Traits, class Own>
+  template <class Traits, class Own, class Gradients>
   void backward(Context<Traits>& ctx, const Own& own, const PlanView& plan,
                 MatrixView<const typename Traits::scalar> x, const Cache<Traits>& cache,
-                const RowGradient<Traits>& upstream, Own& gradients,
+                const RowGradient<Traits>& upstream, Gradients& gradients,
                 VectorView<typename Traits::routing> dweight,
                 MatrixView<typename Traits::scalar> drows) const {
     using S = typename Traits::scalar;
@@ -146,11 +154,12 @@ struct Ffn {
         }
       });
     }
-    detail::down_gradients(ctx, groups, dy, Rows<S>{hidden, stride, nullptr}, upstream.weight,
-                           gradients.down, gradients.down_bias);
+    detail::down_gradients<typename Traits::weight>(
+        ctx, groups, dy, Rows<S>{hidden, stride, nullptr}, upstream.weight, upstream.touched,
+        own.down_bias.count() > 0, gradients.down, gradients.down_bias);
     detail::up_gradients(ctx, groups, Rows<S>{dbefore, stride, nullptr},
-                         Rows<S>{x.data(), x.stride(), plan.token}, own.up, gradients.up,
-                         gradients.up_bias, drows);
+                         Rows<S>{x.data(), x.stride(), plan.token}, own.up, upstream.touched,
+                         own.up_bias.count() > 0, gradients.up, gradients.up_bias, drows);
   }
 };
 

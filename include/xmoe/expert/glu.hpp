@@ -22,10 +22,10 @@ struct Interleaved {
 ///
 ///   Layout  how the rows of gate_up [2H,D] are numbered from outside; memory is the same for both
 ///   in      x [T,D] through the plan's tokens
-///   out     rows [M,D], unweighted
+///   out     y [T,D] = sum of weight * f_e(x), by expert
 ///   grad    parameters +=, dweight = <dy, f>, drows; experts without rows are not touched
-///   cost    6 D H a row; scratch [M,H]; the tape keeps both pre-activations [M,2H]
-///   source  arXiv 2002.05202
+///   cost    6 D H a row; scratch [M,H], at most 16 MiB at a time forward; the tape keeps both
+///   pre-activations [M,2H] source  arXiv 2002.05202
 template <class Act = activation::Silu, class Layout = layout::Concatenated>
 struct Glu {
   bool bias = false;  ///< all three
@@ -34,9 +34,10 @@ struct Glu {
   template <class Traits>
   struct Weights {
     using S = typename Traits::scalar;
-    Panels<S> gate_up;       ///< [E,2H,D]
+    using W = typename Traits::weight;
+    Panels<W> gate_up;       ///< [E,2H,D]
     Panels<S> gate_up_bias;  ///< [E,2H,1] or nothing
-    Panels<S> down;          ///< [E,D,H]
+    Panels<W> down;          ///< [E,D,H]
     Panels<S> down_bias;     ///< [E,D,1] or nothing
 
     static void tensors(auto& own, auto&& visit) {
@@ -48,11 +49,12 @@ struct Glu {
   };
   template <class Traits>
   Weights<Traits> make_weights(Sizes sizes) const {
-    using P = Panels<typename Traits::scalar>;
+    using W = Panels<typename Traits::weight>;
+    using B = Panels<typename Traits::scalar>;
     const index count = sizes.experts;
-    return {P(count, 2 * sizes.expert_dim, sizes.model_dim, Layout::order),
-            bias ? P(count, 2 * sizes.expert_dim, 1, Layout::order) : P(),
-            P(count, sizes.model_dim, sizes.expert_dim), bias ? P(count, sizes.model_dim, 1) : P()};
+    return {W(count, 2 * sizes.expert_dim, sizes.model_dim, Layout::order),
+            bias ? B(count, 2 * sizes.expert_dim, 1, Layout::order) : B(),
+            W(count, sizes.model_dim, sizes.expert_dim), bias ? B(count, sizes.model_dim, 1) : B()};
   }
   template <class Traits>
   void initialize(Weights<Traits>& own, Random random) const {
@@ -86,46 +88,51 @@ struct Glu {
   template <class Traits, class Own>
   void forward(Context<Traits>& ctx, const Own& own, const PlanView& plan,
                MatrixView<const typename Traits::scalar> x,
-               MatrixView<typename Traits::scalar> rows, Cache<Traits>* cache) const {
+               const RowSum<typename Traits::scalar, typename Traits::routing>& y,
+               Cache<Traits>* cache) const {
     using S = typename Traits::scalar;
-    constexpr index width = Panels<S>::width;
-    const Groups groups{plan.experts, plan.expert_offsets, plan.kept};
+    using W = typename Traits::weight;
+    constexpr index width = Panels<W>::width;
     const index joint = own.gate_up.padded_rows();
-    const index stride = joint / 2;
     S* before = nullptr;
     if (cache != nullptr) {
       before = cache->before = ctx.keep.template take<S>(plan.kept * joint);
     }
-    const Workspace::Scope scope(ctx.workspace);
-    S* hidden = ctx.workspace.template take<S>(plan.kept * stride);
     const bool biased = own.gate_up_bias.count() > 0;
-
-    ctx.backend.grouped_forward_pair(
-        ctx.workspace, groups, Rows<S>{x.data(), x.stride(), plan.token}, own.gate_up,
-        [&](index e, index m, index first, const S* gate_sums, const S* up_sums) {
-          S pair[static_cast<std::size_t>(2 * width)];
-          const S* b = biased ? own.gate_up_bias.matrix(e) + 2 * first : nullptr;
-          for (index j = 0; j < width; ++j) {
-            pair[j] = b == nullptr ? gate_sums[j] : gate_sums[j] + b[j];
-            pair[width + j] = b == nullptr ? up_sums[j] : up_sums[j] + b[width + j];
-          }
-          if (before != nullptr) {
-            for (index j = 0; j < 2 * width; ++j) {
-              before[m * joint + 2 * first + j] = pair[j];
+    const index row_bytes =
+        joint / 2 * static_cast<index>(sizeof(std::conditional_t<std::same_as<W, half>, S, W>));
+    detail::for_each_wave(ctx, plan, row_bytes, [&](const Groups& groups, bool add) {
+      const Workspace::Scope scope(ctx.workspace);
+      const auto hidden = ctx.backend.template packed_rows<W>(ctx.workspace, groups.rows,
+                                                              own.down.cols(), groups.first);
+      ctx.backend.grouped_forward_pair(
+          ctx.workspace, groups, Rows<S>{x.data(), x.stride(), plan.token}, own.gate_up,
+          [&](index e, auto m, index first, const S* gate_sums, const S* up_sums) {
+            S pair[static_cast<std::size_t>(2 * width)];
+            const S* b = biased ? own.gate_up_bias.matrix(e) + 2 * first : nullptr;
+            for (index j = 0; j < width; ++j) {
+              pair[j] = b == nullptr ? gate_sums[j] : gate_sums[j] + b[j];
+              pair[width + j] = b == nullptr ? up_sums[j] : up_sums[j] + b[width + j];
             }
-          }
-          for (index j = 0; j < width; ++j) {
-            hidden[m * stride + first + j] = Act::value(pair[j]) * pair[width + j];
-          }
-        });
-    detail::project_down(ctx, groups, Rows<S>{hidden, stride, nullptr}, own.down, own.down_bias,
-                         rows);
+            if (before != nullptr) {
+              S* const kept = before + m * joint + 2 * first;
+              for (index j = 0; j < 2 * width; ++j) {
+                kept[j] = pair[j];
+              }
+            }
+            for (index j = 0; j < width; ++j) {
+              pair[j] = Act::value(pair[j]) * pair[width + j];
+            }
+            hidden.store(m, first, pair);
+          });
+      ctx.backend.grouped_combine(ctx.workspace, groups, hidden, own.down, own.down_bias, add, y);
+    });
   }
 
-  template <class Traits, class Own>
+  template <class Traits, class Own, class Gradients>
   void backward(Context<Traits>& ctx, const Own& own, const PlanView& plan,
                 MatrixView<const typename Traits::scalar> x, const Cache<Traits>& cache,
-                const RowGradient<Traits>& upstream, Own& gradients,
+                const RowGradient<Traits>& upstream, Gradients& gradients,
                 VectorView<typename Traits::routing> dweight,
                 MatrixView<typename Traits::scalar> drows) const {
     using S = typename Traits::scalar;
@@ -174,11 +181,13 @@ struct Glu {
         }
       });
     }
-    detail::down_gradients(ctx, groups, dy, Rows<S>{hidden, stride, nullptr}, upstream.weight,
-                           gradients.down, gradients.down_bias);
+    detail::down_gradients<typename Traits::weight>(
+        ctx, groups, dy, Rows<S>{hidden, stride, nullptr}, upstream.weight, upstream.touched,
+        own.down_bias.count() > 0, gradients.down, gradients.down_bias);
     detail::up_gradients(ctx, groups, Rows<S>{dbefore, joint, nullptr},
-                         Rows<S>{x.data(), x.stride(), plan.token}, own.gate_up, gradients.gate_up,
-                         gradients.gate_up_bias, drows);
+                         Rows<S>{x.data(), x.stride(), plan.token}, own.gate_up, upstream.touched,
+                         own.gate_up_bias.count() > 0, gradients.gate_up, gradients.gate_up_bias,
+                         drows);
   }
 };
 

@@ -7,21 +7,34 @@
 /// Steps that several experts share: the way down and the gradients of both products.
 namespace xmoe::inline XMOE_ABI::expert::detail {
 
-/// rows [M,D] = hidden W^T + b.
-template <class Ctx, class S>
-void project_down(Ctx& ctx, Groups groups, Rows<S> hidden, const Panels<S>& down,
-                  const Panels<S>& bias, MatrixView<S> rows) {
-  constexpr index width = Panels<S>::width;
-  const index dim = down.rows();
-  ctx.backend.grouped_forward(ctx.workspace, groups, hidden, down,
-                              [&](index e, index m, index first, const S* sums) {
-                                const index count = dim - first < width ? dim - first : width;
-                                const S* b = bias.count() > 0 ? bias.matrix(e) + first : nullptr;
-                                S* out = rows.row_data(m) + first;
-                                for (index j = 0; j < count; ++j) {
-                                  out[j] = b == nullptr ? sums[j] : sums[j] + b[j];
-                                }
-                              });
+/// Bytes of hidden activations that exist at a time: what a shared cache holds.
+inline constexpr index hidden_bytes = index(16) << 20;
+
+/// body(groups, add) for runs of the plan's rows, one after the other, such that a run's hidden
+/// activations take at most `hidden_bytes`; one run unless the plan is large. `add`: not the first.
+template <class Ctx, class F>
+void for_each_wave(Ctx& ctx, const PlanView& plan, index row_bytes, F&& body) {
+  constexpr index fewest_rows = 256;
+  const index fitting = hidden_bytes / (row_bytes > 0 ? row_bytes : 1);
+  const index most = fitting < fewest_rows ? fewest_rows : fitting;
+  const Workspace::Scope scope(ctx.workspace);
+  if (plan.kept <= most) {
+    body(Groups{plan.experts, plan.expert_offsets, plan.kept, 0}, false);
+    return;
+  }
+  index* const offsets = ctx.workspace.template take<index>(plan.experts + 1);
+  if (ctx.measuring()) {
+    body(Groups{plan.experts, nullptr, most, 0}, false);
+    return;
+  }
+  for (index begin = 0; begin < plan.kept; begin += most) {
+    const index end = begin + most < plan.kept ? begin + most : plan.kept;
+    for (index e = 0; e <= plan.experts; ++e) {
+      const index offset = plan.expert_offsets[e];
+      offsets[e] = offset < begin ? begin : (offset < end ? offset : end);
+    }
+    body(Groups{plan.experts, offsets, end - begin, begin}, begin > 0);
+  }
 }
 
 /// dy [T,D] as rows that the kernels can read to the end of a panel: itself where D fills panels,
@@ -99,26 +112,29 @@ S weight_gradient(const S* hidden, const S* dhidden, index hidden_dim, const S* 
 }
 
 /// dW2 += dy^T (weight * hidden), db2 += weight * dy.
-template <class Ctx, class S, class R>
+template <class W, class Ctx, class S, class R>
 void down_gradients(Ctx& ctx, Groups groups, Rows<S> dy, Rows<S> weighted_hidden,
-                    VectorView<const R> weight, Panels<S>& down, Panels<S>& bias) {
-  ctx.backend.grouped_weight_gradient(ctx.workspace, groups, dy, weighted_hidden, down);
-  if (bias.count() > 0) {
+                    VectorView<const R> weight, const std::uint8_t* touched, bool biased,
+                    Panels<S>& down, Panels<S>& bias) {
+  ctx.backend.template grouped_weight_gradient<W>(ctx.workspace, groups, dy, weighted_hidden, down,
+                                                  touched);
+  if (biased) {
     static_assert(std::same_as<S, R>);
-    ctx.backend.grouped_weight_gradient(ctx.workspace, groups, dy,
-                                        Rows<S>{weight.data(), 1, nullptr}, bias);
+    ctx.backend.template grouped_weight_gradient<S>(
+        ctx.workspace, groups, dy, Rows<S>{weight.data(), 1, nullptr}, bias, touched);
   }
 }
 
 /// dW1 += dbefore^T x, db1 += dbefore, drows = dbefore W1.
-template <class Ctx, class S>
-void up_gradients(Ctx& ctx, Groups groups, Rows<S> dbefore, Rows<S> x, const Panels<S>& up,
-                  Panels<S>& dup, Panels<S>& dbias, MatrixView<S> drows) {
+template <class Ctx, class W, class S>
+void up_gradients(Ctx& ctx, Groups groups, Rows<S> dbefore, Rows<S> x, const Panels<W>& up,
+                  const std::uint8_t* touched, bool biased, Panels<S>& dup, Panels<S>& dbias,
+                  MatrixView<S> drows) {
   static constexpr S one = S(1);
-  ctx.backend.grouped_weight_gradient(ctx.workspace, groups, dbefore, x, dup);
-  if (dbias.count() > 0) {
-    ctx.backend.grouped_weight_gradient(ctx.workspace, groups, dbefore, Rows<S>{&one, 0, nullptr},
-                                        dbias);
+  ctx.backend.template grouped_weight_gradient<W>(ctx.workspace, groups, dbefore, x, dup, touched);
+  if (biased) {
+    ctx.backend.template grouped_weight_gradient<S>(ctx.workspace, groups, dbefore,
+                                                    Rows<S>{&one, 0, nullptr}, dbias, touched);
   }
   ctx.backend.grouped_input_gradient(ctx.workspace, groups, dbefore, up,
                                      [&](index, index m, index first, index count, const S* sums) {

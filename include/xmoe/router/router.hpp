@@ -165,11 +165,11 @@ struct Router {
     return decision;
   }
 
-  template <class Traits, class Own>
+  template <class Traits, class Own, class Gradients>
   requires(DifferentiableGate<G>&& DifferentiableScore<S>&& DifferentiableWeigh<W>) void backward(
       Context<Traits>& ctx, const Own& own, const Batch<typename Traits::scalar>& batch,
       const Decision<typename Traits::routing>& decision,
-      const DecisionGradient<typename Traits::routing>& upstream, Own& gradients,
+      const DecisionGradient<typename Traits::routing>& upstream, Gradients& gradients,
       MatrixView<typename Traits::scalar> dx) const {
     using R = typename Traits::routing;
     const index tokens = decision.routing.tokens;

@@ -30,7 +30,7 @@ class LayerGradients {
   template <class, class, class, class>
   friend class MoeLayer;
 
-  using Weights = LayerWeights<Router, Expert, Traits>;
+  using Weights = LayerWeights<Router, Expert, typename Traits::gradient>;
 
   LayerGradients(Weights zeros, Sizes sizes)
       : weights_(std::move(zeros)),

@@ -40,8 +40,8 @@ TEMPLATE_TEST_CASE("backend: a bias gradient is a weight gradient with one input
     const S unit = S(1);
     const Rows<S> ones{&unit, 0, nullptr};
     Workspace scratch(1 << 20);
-    cpu::Backend(1).grouped_weight_gradient(scratch, loads.groups(), g.rows(), ones, one);
-    cpu::Backend(3).grouped_weight_gradient(scratch, loads.groups(), g.rows(), ones, three);
+    cpu::Backend(1).grouped_weight_gradient<S>(scratch, loads.groups(), g.rows(), ones, one);
+    cpu::Backend(3).grouped_weight_gradient<S>(scratch, loads.groups(), g.rows(), ones, three);
     INFO(rows << " rows");
     tests::check_close<S>("sums", tests::wide(one.values()), want, 400);
     CHECK(tests::wide(one.values()) == tests::wide(three.values()));

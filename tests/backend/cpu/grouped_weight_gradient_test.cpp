@@ -17,7 +17,7 @@ Panels<S> product(index threads, const Loads& loads, const RowsCase<S>& g, const
   const cpu::Backend backend(threads);
   tests::on_exact_scratch(
       [&](Workspace& scratch, Groups groups) {
-        backend.grouped_weight_gradient(scratch, groups, g.rows(), a.rows(), dw);
+        backend.template grouped_weight_gradient<S>(scratch, groups, g.rows(), a.rows(), dw);
       },
       loads.groups());
   return dw;
@@ -98,8 +98,8 @@ TEMPLATE_TEST_CASE("weight gradient: a column of ones sums the rows", "[backend]
   const S unit = S(1);
   const cpu::Backend backend(2);
   Workspace scratch(1 << 20);
-  backend.grouped_weight_gradient(scratch, loads.groups(), g.rows(), Rows<S>{&unit, 0, nullptr},
-                                  one);
+  backend.template grouped_weight_gradient<S>(scratch, loads.groups(), g.rows(),
+                                              Rows<S>{&unit, 0, nullptr}, one);
   reference::Vector want(one.values().begin(), one.values().end());
   std::fill(want.begin(), want.end(), 0.0);
   for (index m = 0; m < loads.rows(); ++m) {

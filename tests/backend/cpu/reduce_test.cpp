@@ -54,5 +54,33 @@ TEST_CASE("first nonfinite: large and empty", "[backend][threads]") {
   CHECK(backend.first_nonfinite(In<float>(numbers.data(), 10, 0)) == -1);
 }
 
+TEST_CASE("sum by token: in rank order, every element written", "[backend]") {
+  const cpu::Backend backend(2);
+  const std::vector<double> rows = {10, 20, 1, 2, 100, 200};
+  const std::vector<index> offsets = {0, 2, 2, 3};
+  std::vector<index> row = {1, 0, 2};
+  std::vector<double> y(6, std::numeric_limits<double>::quiet_NaN());
+  const auto sum = [&] {
+    backend.sum_by_token<double>(offsets.data(), row.data(), In<double>(rows.data(), 3, 2),
+                                 Out<double>(y.data(), 3, 2));
+    return y;
+  };
+  CHECK(sum() == std::vector<double>{11, 22, 0, 0, 100, 200});
+  row[0] = -1;  // dropped
+  CHECK(sum() == std::vector<double>{10, 20, 0, 0, 100, 200});
+  row[1] = -1;
+  CHECK(sum() == std::vector<double>{0, 0, 0, 0, 100, 200});
+  // 1e16 + 1 - 1e16 is 0, in another order 1
+  const std::vector<double> large = {1.0, 1e16, -1e16};
+  const std::vector<index> one = {0, 3};
+  double out = 7.0;
+  for (const auto& [order, want] :
+       {std::pair{std::vector<index>{1, 0, 2}, 0.0}, std::pair{std::vector<index>{1, 2, 0}, 1.0}}) {
+    backend.sum_by_token<double>(one.data(), order.data(), In<double>(large.data(), 3, 1),
+                                 Out<double>(&out, 1, 1));
+    CHECK(out == want);
+  }
+}
+
 }  // namespace
 }  // namespace xmoe

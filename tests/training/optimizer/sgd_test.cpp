@@ -65,8 +65,20 @@ TEST_CASE("sgd: errors", "[training]") {
         "xmoe::optimizer::Sgd::step: 3 parameters, 2 gradients, made for 3 tensors");
   Parameters other = list.gradients;
   std::swap(other[0], other[1]);
-  CHECK(tests::message_of<shape_error>([&] { sgd.step(list.parameters, other); }) ==
-        "xmoe::optimizer::Sgd::step: tensor 0: parameter 'a' has 6 numbers, gradient 'b' has 2");
+  CHECK(
+      tests::message_of<shape_error>([&] { sgd.step(list.parameters, other); }) ==
+      "xmoe::optimizer::Sgd::step: tensor 0: parameter 'a' has 6 numbers, gradient 'b' has 2, the "
+      "optimizer was made for 6; shape, order or scalar differ");
+  // as many tensors, of other shapes: not what the velocities were made for
+  Panels<double> large(2, 3, 4), gradient(2, 3, 4), small(1, 2, 3);
+  Sgd made_for_small({{"w", Role::trained, &small}}, {});
+  CHECK_THROWS_AS(
+      made_for_small.step({{"w", Role::trained, &large}}, {{"w", Role::trained, &gradient}}),
+      shape_error);
+  Panels<float> narrow(1, 2, 3), narrow_gradient(1, 2, 3);
+  CHECK_THROWS_AS(made_for_small.step({{"w", Role::trained, &narrow}},
+                                      {{"w", Role::trained, &narrow_gradient}}),
+                  shape_error);
 }
 
 }  // namespace

@@ -4,43 +4,68 @@
 
 namespace xmoe::inline XMOE_ABI::cpu {
 
-namespace detail {
+/// A row of a plan and the block that it is computed in.
+struct PlanRow {
+  index row;
+  index block;   ///< first row of the block
+  index height;  ///< rows of the block
 
-/// The rows of one item, copied for the tiles: blocks of rows, in a block
-/// [depth/width][rows][width].
-template <class S>
+  constexpr operator index() const { return row; }  // NOLINT(google-explicit-constructor)
+};
+
+/// Rows as the left side of products with weights W: blocks of at most Tile::max_rows rows of one
+/// group, in a block chunks of `width` steps, [chunks][rows][width].
+template <class W>
 struct PackedRows {
-  static constexpr index width = Panels<S>::width;
+  using Left = typename Arithmetic<W>::Left;
+  using Sum = typename Arithmetic<W>::Sum;
+  static constexpr index width = Panels<W>::width;
+  static constexpr index per_step = Panels<W>::per_step;
 
-  Split blocks;
-  index depth;  ///< rounded up to width
-  S* data;
+  Left* data = nullptr;
+  index depth = 0;   ///< steps of a row, rounded up to width
+  index origin = 0;  ///< plan row at data
 
-  static index size(index rows, index cols) { return rows * ceil_div(cols, width) * width; }
+  static index depth_of(index cols) { return ceil_div(ceil_div(cols, per_step), width) * width; }
+  static PackedRows take(Workspace& workspace, index rows, index cols, index origin = 0) {
+    const index depth = depth_of(cols);
+    return {workspace.take<Left>(rows * depth), depth, origin};
+  }
 
-  S* block(index b) const { return data + blocks.begin(b) * depth; }
+  Left* block(index first) const { return data + (first - origin) * depth; }
 
-  static PackedRows pack(S* to, Rows<S> a, index row, index rows, index cols) {
-    const PackedRows packed{{rows, ceil_div(rows, Tile<S>::max_rows)}, size(1, cols), to};
-    for (index b = 0; b < packed.blocks.parts; ++b) {
-      const index height = packed.blocks.size(b);
-      for (index r = 0; r < height; ++r) {
-        const S* from = a.row(row + packed.blocks.begin(b) + r);
-        S* out = packed.block(b) + r * width;
-        index k = 0;
-        for (; k + width <= cols; k += width) {
-          __builtin_memcpy(out, from + k, sizeof(S) * width);
-          out += height * width;
-        }
-        for (index i = 0; i < cols - k; ++i) {
-          out[i] = from[k + i];
-        }
+  /// Writes `width` numbers of a row, columns [col, col + width), col a multiple of width.
+  void store(const PlanRow& place, index col, const Sum* numbers) const {
+    const index step = col / per_step;
+    Left* const to = block(place.block) + step / width * place.height * width +
+                     (place.row - place.block) * width + step % width;
+    Arithmetic<W>::pack(to, numbers, width);
+  }
+
+  /// Copies the rows [first, first+height) of `a` as one block.
+  void pack(index first, index height, Rows<Sum> a, index cols) const {
+    constexpr index chunk = width * per_step;
+    for (index r = 0; r < height; ++r) {
+      const Sum* const from = a.row(first + r);
+      Left* to = block(first) + r * width;
+      index k = 0;
+      for (; k + chunk <= cols; k += chunk) {
+        Arithmetic<W>::pack(to, from + k, chunk);
+        to += height * width;
       }
+      Arithmetic<W>::pack(to, from + k, cols - k);
     }
-    return packed;
   }
 };
 
-}  // namespace detail
+/// A run of rows that one tile computes.
+template <class W>
+struct Strip {
+  const typename Arithmetic<W>::Left* left;
+  index chunk;   ///< distance of the chunks of `left`
+  index row;     ///< place among the rows of the product
+  index height;  ///< rows
+  index first;   ///< plan row of the first one
+};
 
 }  // namespace xmoe::inline XMOE_ABI::cpu

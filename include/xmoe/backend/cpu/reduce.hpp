@@ -46,6 +46,30 @@ inline index first_nonfinite_of_row(const R* row, index cols) {
   return -1;
 }
 
+/// See Backend::sum_by_token.
+template <class S>
+void sum_by_token(const Workers& workers, const index* offsets, const index* row, In<S> rows,
+                  Out<S> out) {
+  const index cols = out.cols();
+  workers.for_each_row(out.rows(), 8, [&](index t) {
+    S* const to = out.row_data(t);
+    bool first = true;
+    for (index a = offsets[t]; a < offsets[t + 1]; ++a) {
+      if (row[a] < 0) {
+        continue;
+      }
+      const S* const from = rows.row_data(row[a]);
+      for (index d = 0; d < cols; ++d) {
+        to[d] = first ? from[d] : to[d] + from[d];
+      }
+      first = false;
+    }
+    for (index d = 0; d < cols && first; ++d) {
+      to[d] = S(0);
+    }
+  });
+}
+
 template <class R>
 index first_nonfinite(const Workers& workers, In<R> m) {
   constexpr index block = 1 << 15;  // numbers an item

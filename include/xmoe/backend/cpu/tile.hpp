@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include <xmoe/backend/cpu/vector.hpp>
-#include <xmoe/core/panels.hpp>
+#include <xmoe/backend/cpu/arithmetic.hpp>
 
 namespace xmoe::inline XMOE_ABI::cpu {
 
@@ -16,8 +15,8 @@ struct Ahead {
   static constexpr index group = 8;  ///< steps
 };
 
-/// How the left side of a tile lies in memory: chunks of Panels<S>::width steps of k, in a chunk
-enum class Left {
+/// How the left side of a tile lies in memory: chunks of `width` steps of k, in a chunk
+enum class LeftOrder {
   by_row,  ///< [rows][width]: row by row
   by_step  ///< [width][rows]: step by step
 };
@@ -27,28 +26,33 @@ enum class Left {
 /// Each sum is one chain of multiply-adds in ascending k that starts from 0 or from the number in
 /// `sums`, so its bits depend neither on the height of the tile nor on how k is cut into calls.
 ///
-///   depth   number of steps k
-///   left    chunks of `width` steps, `left_chunk` numbers apart, see Left
-///   right   [depth][width]
+///   depth   number of steps k (of W's arithmetic: a pair of numbers in bfloat16)
+///   left    chunks of `width` steps, `left_chunk` apart, see LeftOrder
+///   right   [depth][width] steps
 ///   sums    [rows][width]
-template <class S>
+template <class W>
 struct Tile {
+  using Kind = Arithmetic<W>;
+  using Sum = typename Kind::Sum;
+  using Left = typename Kind::Left;
+
   index depth;
-  const S* left;
+  const Left* left;
   index left_chunk;
-  const S* right;
-  S* sums;
+  const W* right;
+  Sum* sums;
   bool from_zero;
   Ahead ahead = {};
+  bool past_caches = false;  ///< Simd::stream the sums, which are aligned; by_step only
 
-  static constexpr index width = Panels<S>::width;
-  static constexpr index lanes = Simd<S>::lanes;
+  static constexpr index width = Panels<W>::width;
+  static constexpr index lanes = Simd<Sum>::lanes;
   /// Highest tile: two registers a row, and the rest of the register file for the operands.
   static constexpr index max_rows = XMOE_VECTOR_BYTES == 64 ? 12 : 6;
 
   /// Computes `rows` <= max_rows rows and the first `columns` <= width columns, rounded up to
   /// lanes.
-  template <Left layout>
+  template <LeftOrder layout>
   void run(index rows, index columns = width) const {
     using Function = void (*)(const Tile&, index);
     static constexpr auto narrow = []<int... r>(std::integer_sequence<int, r...>) {
@@ -74,34 +78,34 @@ struct Tile {
     Function entry[max_rows];
   };
 
-  template <Left layout, int rows, int vectors>
+  template <LeftOrder layout, int rows, int vectors>
   [[gnu::noinline]] static void compute(const Tile& tile, index column) {
-    using Vector = typename Simd<S>::Vector;
-    constexpr index row_step = layout == Left::by_row ? width : 1;
-    constexpr index k_step = layout == Left::by_row ? 1 : rows;
+    using Vector = typename Simd<Sum>::Vector;
+    constexpr index row_step = layout == LeftOrder::by_row ? width : 1;
+    constexpr index k_step = layout == LeftOrder::by_row ? 1 : rows;
     // Low tiles are limited by the memory itself, and its own prefetcher does better alone.
-    constexpr bool ask_ahead = rows > 4 || layout == Left::by_step;
+    constexpr bool ask_ahead = rows > 4 || layout == LeftOrder::by_step;
     // Only products that add to the weights' gradient write where they ask.
-    constexpr int write = layout == Left::by_step ? 1 : 0;
-    constexpr int level = layout == Left::by_step ? 3 : 2;
+    constexpr int write = layout == LeftOrder::by_step ? 1 : 0;
+    constexpr int level = layout == LeftOrder::by_step ? 3 : 2;
     Vector sum[std::size_t(rows)][std::size_t(vectors)];
-    S* const sums = tile.sums + column;
+    Sum* const sums = tile.sums + column;
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) {
-        sum[r][v] = tile.from_zero ? Vector{} : Simd<S>::load(sums + r * width + v * lanes);
+        sum[r][v] = tile.from_zero ? Vector{} : Simd<Sum>::load(sums + r * width + v * lanes);
       }
     }
-    const S* right = tile.right + column;
-    const S* chunk = tile.left;
+    const W* right = tile.right + column * Panels<W>::per_step;
+    const Left* chunk = tile.left;
     std::uintptr_t ahead_chunk = tile.ahead.from;
     for (index todo = tile.depth; todo > 0; todo -= width) {
-      const S* left = chunk;
-      const S* const end = left + (todo < width ? todo : width) * k_step;
+      const Left* left = chunk;
+      const Left* const end = left + (todo < width ? todo : width) * k_step;
       [[maybe_unused]] std::uintptr_t ahead = ahead_chunk;
       while (left != end) {
-        const S* pause = left + Ahead::group * k_step;
+        const Left* pause = left + Ahead::group * k_step;
         pause = pause < end ? pause : end;
         if constexpr (ask_ahead) {
           for (index i = tile.ahead.lines; i > 0; --i) {
@@ -110,18 +114,18 @@ struct Tile {
           }
         }
         for (; left != pause; left += k_step) {
-          Vector b[std::size_t(vectors)];
+          typename Kind::Operand b[std::size_t(vectors)];
 #pragma GCC unroll 2
           for (int v = 0; v < vectors; ++v) {
-            b[v] = Simd<S>::load(right + v * lanes);
+            b[v] = Kind::load(right + v * lanes * Panels<W>::per_step);
           }
-          right += width;
+          right += Panels<W>::step_size;
 #pragma GCC unroll 16
           for (int r = 0; r < rows; ++r) {
-            const S a = left[r * row_step];
+            const Left a = left[r * row_step];
 #pragma GCC unroll 2
             for (int v = 0; v < vectors; ++v) {
-              sum[r][v] += a * b[v];
+              sum[r][v] = Kind::multiply_add(sum[r][v], a, b[v]);
             }
           }
         }
@@ -129,11 +133,23 @@ struct Tile {
       chunk += tile.left_chunk;
       ahead_chunk += tile.ahead.chunk;
     }
+    if constexpr (layout == LeftOrder::by_step) {
+      if (tile.past_caches) {
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+          for (int v = 0; v < vectors; ++v) {
+            Simd<Sum>::stream(sums + r * width + v * lanes, sum[r][v]);
+          }
+        }
+        return;
+      }
+    }
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) {
-        Simd<S>::store(sums + r * width + v * lanes, sum[r][v]);
+        Simd<Sum>::store(sums + r * width + v * lanes, sum[r][v]);
       }
     }
   }

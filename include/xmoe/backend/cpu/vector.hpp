@@ -4,6 +4,10 @@
 
 #include <utility>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace xmoe::inline XMOE_ABI::cpu {
 
 /// One register of the target, by the vector extensions of GCC and Clang.
@@ -21,6 +25,23 @@ struct Simd {
   }
   [[gnu::always_inline]] static inline void store(S* to, const Vector& v) {
     __builtin_memcpy(to, &v, sizeof(v));
+  }
+
+  /// Past the caches where the target can, `to` aligned like a vector; else like store. Call
+  /// fence() before another thread is told about it.
+  [[gnu::always_inline]] static inline void stream(S* to, const Vector& v) {
+#if XMOE_VECTOR_BYTES == 64
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)v);
+#elif XMOE_VECTOR_BYTES == 32
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)v);
+#else
+    store(to, v);
+#endif
+  }
+  static inline void fence() {
+#if XMOE_VECTOR_BYTES >= 32
+    _mm_sfence();
+#endif
   }
 
   /// Transposes `lanes` vectors of `lanes` numbers in registers.

@@ -78,9 +78,9 @@ struct Linear {
         });
   }
 
-  template <class Traits, class Own>
+  template <class Traits, class Own, class Gradients>
   void backward(Context<Traits>& ctx, const Own& own, const Batch<typename Traits::scalar>& batch,
-                MatrixView<const typename Traits::routing> dlogits, Own& gradients,
+                MatrixView<const typename Traits::routing> dlogits, Gradients& gradients,
                 MatrixView<typename Traits::scalar> dx) const {
     using R = typename Traits::routing;
     const Workspace::Scope scope(ctx.workspace);
@@ -97,12 +97,12 @@ struct Linear {
     const Groups tokens{1, ctx.measuring() ? nullptr : span,
                         ctx.measuring() ? x.rows() : count_real};
     const Rows<R> dz{dlogits.data(), dlogits.stride(), real};
-    ctx.backend.grouped_weight_gradient(ctx.workspace, tokens, dz,
-                                        Rows<R>{x.data(), x.stride(), real}, gradients.weight);
+    ctx.backend.template grouped_weight_gradient<R>(
+        ctx.workspace, tokens, dz, Rows<R>{x.data(), x.stride(), real}, gradients.weight);
     if (own.bias.count() > 0) {
       static constexpr R one = R(1);
-      ctx.backend.grouped_weight_gradient(ctx.workspace, tokens, dz, Rows<R>{&one, 0, nullptr},
-                                          gradients.bias);
+      ctx.backend.template grouped_weight_gradient<R>(ctx.workspace, tokens, dz,
+                                                      Rows<R>{&one, 0, nullptr}, gradients.bias);
     }
     const index dim = x.cols();
     const Random noise = ctx.random.fork(jitter_stream);

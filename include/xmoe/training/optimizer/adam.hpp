@@ -24,7 +24,8 @@ class AdamW {
   AdamW(const Parameters& parameters, Options options)
       : options_(options),
         first_(detail::moments_of(parameters)),
-        second_(detail::moments_of(parameters)) {}
+        second_(detail::moments_of(parameters)),
+        masters_(detail::masters_of(parameters)) {}
 
   Options& options() { return options_; }
   /// Steps taken; set it when moments are restored.
@@ -32,12 +33,12 @@ class AdamW {
 
   /// One step; allocates nothing.
   void step(const Parameters& parameters, const Parameters& gradients) {
-    detail::check_lists("AdamW::step", parameters, gradients, first_.size());
+    detail::check_lists("AdamW::step", parameters, gradients, first_);
     ++steps_;
     const double n = static_cast<double>(steps_);
     const double correct1 = 1.0 - std::pow(static_cast<double>(options_.beta1), n);
     const double correct2 = 1.0 - std::pow(static_cast<double>(options_.beta2), n);
-    detail::for_each_trained(parameters, gradients, [&](auto w, auto g, std::size_t i) {
+    detail::for_each_trained(parameters, gradients, masters_, [&](auto w, auto g, std::size_t i) {
       using S = std::remove_cvref_t<decltype(w[0])>;
       S* m = std::get<Panels<S>>(first_[i]).values().data();
       S* v = std::get<Panels<S>>(second_[i]).values().data();
@@ -59,11 +60,13 @@ class AdamW {
     });
   }
 
-  /// Both moments, for checkpoints: restore them together with steps().
+  /// Both moments, and the float copies of narrow weights, for checkpoints: restore them together
+  /// with steps().
   Parameters state(const Parameters& parameters) {
     Parameters list;
     detail::append(list, "first.", parameters, first_);
     detail::append(list, "second.", parameters, second_);
+    detail::append(list, "master.", parameters, masters_);
     return list;
   }
 
@@ -71,6 +74,7 @@ class AdamW {
   Options options_;
   std::vector<detail::Moment> first_;
   std::vector<detail::Moment> second_;
+  std::vector<detail::Moment> masters_;
   index steps_ = 0;
 };
 

@@ -10,14 +10,35 @@ namespace xmoe::inline XMOE_ABI::optimizer {
 namespace detail {
 using Moment = std::variant<Panels<float>, Panels<double>>;
 
-/// Zeros of the shapes of a list.
+/// Zeros of the shapes of a list; float for narrow weights.
 inline std::vector<Moment> moments_of(const Parameters& parameters) {
   std::vector<Moment> result;
   result.reserve(parameters.size());
   for (const Parameter& p : parameters) {
     result.push_back(std::visit(
         [](const auto* t) -> Moment {
-          return std::remove_cvref_t<decltype(*t)>(t->count(), t->rows(), t->cols(), t->order());
+          using S = sum_type<std::remove_cvref_t<decltype(t->at(0, 0))>>;
+          return Panels<S>(t->count(), t->rows(), t->cols(), t->order());
+        },
+        p.tensor));
+  }
+  return result;
+}
+
+/// Float copies of the narrow weights of a list, which small steps add up in; nothing for others.
+inline std::vector<Moment> masters_of(const Parameters& parameters) {
+  std::vector<Moment> result;
+  result.reserve(parameters.size());
+  for (const Parameter& p : parameters) {
+    result.push_back(std::visit(
+        [](auto* t) -> Moment {
+          using W = std::remove_cvref_t<decltype(t->at(0, 0))>;
+          Panels<sum_type<W>> copy;
+          if constexpr (NarrowWeight<W>) {
+            copy = {t->count(), t->rows(), t->cols(), t->order()};
+            copy.zip(*t, [](float& wide, W narrow) { wide = static_cast<float>(narrow); });
+          }
+          return copy;
         },
         p.tensor));
   }
@@ -29,41 +50,90 @@ inline void append(Parameters& list, const char* prefix, const Parameters& param
   for (std::size_t i = 0; i < moments.size(); ++i) {
     std::visit(
         [&](auto& t) {
+          if (t.count() == 0) {
+            return;
+          }
           list.push_back({prefix + parameters[i].name, Role::remembered, &t});
         },
         moments[i]);
   }
 }
 
+/// Throws shape_error unless both lists have the tensors that the moments were made for.
 inline void check_lists(const char* function, const Parameters& parameters,
-                        const Parameters& gradients, std::size_t moments) {
-  if (parameters.size() != gradients.size() || parameters.size() != moments) {
+                        const Parameters& gradients, const std::vector<Moment>& moments) {
+  if (parameters.size() != gradients.size() || parameters.size() != moments.size()) {
     xmoe::detail::fail<shape_error>(
         "xmoe::optimizer::%s: %zu parameters, %zu gradients, made for %zu tensors", function,
-        parameters.size(), gradients.size(), moments);
+        parameters.size(), gradients.size(), moments.size());
   }
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    if (parameters[i].tensor.index() != gradients[i].tensor.index() ||
-        parameters[i].size() != gradients[i].size()) {
+    const bool fits = std::visit(
+        [](const auto* w, const auto* g, const auto& m) {
+          const auto same = [&](const auto& t) {
+            return t.count() == w->count() && t.rows() == w->rows() && t.cols() == w->cols() &&
+                   t.order() == w->order();
+          };
+          using S = sum_type<std::remove_cvref_t<decltype(w->at(0, 0))>>;
+          return std::same_as<S, std::remove_cvref_t<decltype(g->at(0, 0))>> &&
+                 std::same_as<S, std::remove_cvref_t<decltype(m.at(0, 0))>> && same(*g) && same(m);
+        },
+        parameters[i].tensor, gradients[i].tensor, moments[i]);
+    if (!fits) {
       xmoe::detail::fail<shape_error>(
-          "xmoe::optimizer::%s: tensor %zu: parameter '%s' has %td numbers, gradient '%s' has %td",
+          "xmoe::optimizer::%s: tensor %zu: parameter '%s' has %td numbers, gradient '%s' has %td, "
+          "the optimizer was made for %td; shape, order or scalar differ",
           function, i, parameters[i].name.c_str(), parameters[i].size(), gradients[i].name.c_str(),
-          gradients[i].size());
+          gradients[i].size(), std::visit([](const auto& m) { return m.size(); }, moments[i]));
     }
   }
 }
 
-/// body(values, gradient, i) for every trained tensor, stored order.
+/// body(values, gradient, i) for every trained tensor, stored order. Narrow weights are stepped in
+/// their float copies and rounded afterwards; a weight that was changed from outside counts.
 template <class F>
-void for_each_trained(const Parameters& parameters, const Parameters& gradients, F&& body) {
+void for_each_trained(const Parameters& parameters, const Parameters& gradients,
+                      std::vector<Moment>& masters, F&& body) {
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    if (parameters[i].role == Role::trained) {
+    if (parameters[i].role != Role::trained) {
+      continue;
+    }
+    std::visit(
+        [&](auto* t) {
+          using W = std::remove_cvref_t<decltype(t->at(0, 0))>;
+          using S = sum_type<W>;
+          const auto g = std::get<Panels<S>*>(gradients[i].tensor)->values();
+          if constexpr (NarrowWeight<W>) {
+            auto& master = std::get<Panels<S>>(masters[i]);
+            master.zip(*t, [](float& wide, W narrow) {
+              wide = W(wide) == narrow ? wide : static_cast<float>(narrow);
+            });
+            body(master.values(), g, i);
+            t->zip(master, [](W& narrow, float wide) { narrow = W(wide); });
+          } else {
+            body(t->values(), g, i);
+          }
+        },
+        parameters[i].tensor);
+  }
+}
+
+/// body(values) for every trained tensor of a list of gradients.
+template <class F>
+void for_each_gradient(const Parameters& gradients, F&& body) {
+  for (const Parameter& p : gradients) {
+    if (p.role == Role::trained) {
       std::visit(
           [&](auto* t) {
-            using P = std::remove_pointer_t<decltype(t)>;
-            body(t->values(), std::get<P*>(gradients[i].tensor)->values(), i);
+            using S = std::remove_cvref_t<decltype(t->at(0, 0))>;
+            if constexpr (NarrowWeight<S>) {
+              xmoe::detail::fail<value_error>("xmoe::optimizer: '%s' holds weights, not gradients",
+                                              p.name.c_str());
+            } else {
+              body(t->values());
+            }
           },
-          parameters[i].tensor);
+          p.tensor);
     }
   }
 }
@@ -73,7 +143,7 @@ void for_each_trained(const Parameters& parameters, const Parameters& gradients,
 /// Returns the norm before. Summed in double, in list order.
 inline double clip_by_norm(const Parameters& gradients, double max_norm) {
   double square = 0.0;
-  detail::for_each_trained(gradients, gradients, [&](auto g, auto, std::size_t) {
+  detail::for_each_gradient(gradients, [&](auto g) {
     double sums[8] = {};
     for (index i = 0; i < g.size(); ++i) {
       sums[i % 8] += static_cast<double>(g[i]) * static_cast<double>(g[i]);
@@ -84,7 +154,7 @@ inline double clip_by_norm(const Parameters& gradients, double max_norm) {
   });
   const double norm = std::sqrt(square);
   if (norm > max_norm) {
-    detail::for_each_trained(gradients, gradients, [&](auto g, auto, std::size_t) {
+    detail::for_each_gradient(gradients, [&](auto g) {
       using S = std::remove_cvref_t<decltype(g[0])>;
       const S factor = static_cast<S>(max_norm / norm);
       for (index i = 0; i < g.size(); ++i) {

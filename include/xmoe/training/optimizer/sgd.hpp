@@ -15,14 +15,16 @@ class Sgd {
   };
 
   Sgd(const Parameters& parameters, Options options)
-      : options_(options), velocity_(detail::moments_of(parameters)) {}
+      : options_(options),
+        velocity_(detail::moments_of(parameters)),
+        masters_(detail::masters_of(parameters)) {}
 
   Options& options() { return options_; }
 
   /// One step; allocates nothing.
   void step(const Parameters& parameters, const Parameters& gradients) {
-    detail::check_lists("Sgd::step", parameters, gradients, velocity_.size());
-    detail::for_each_trained(parameters, gradients, [&](auto w, auto g, std::size_t i) {
+    detail::check_lists("Sgd::step", parameters, gradients, velocity_);
+    detail::for_each_trained(parameters, gradients, masters_, [&](auto w, auto g, std::size_t i) {
       using S = std::remove_cvref_t<decltype(w[0])>;
       auto v = std::get<Panels<S>>(velocity_[i]).values();
       const S rate = static_cast<S>(options_.learning_rate);
@@ -34,16 +36,18 @@ class Sgd {
     });
   }
 
-  /// The velocities, for checkpoints.
+  /// The velocities, and the float copies of narrow weights, for checkpoints.
   Parameters state(const Parameters& parameters) {
     Parameters list;
     detail::append(list, "velocity.", parameters, velocity_);
+    detail::append(list, "master.", parameters, masters_);
     return list;
   }
 
  private:
   Options options_;
   std::vector<detail::Moment> velocity_;
+  std::vector<detail::Moment> masters_;
 };
 
 }  // namespace xmoe::inline XMOE_ABI::optimizer
