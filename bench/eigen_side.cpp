@@ -3,8 +3,8 @@
 
 namespace xmoe_bench {
 
-std::unique_ptr<Side> make_eigen(const Problem& problem, index threads, GradientMemory gradients) {
-  return std::make_unique<EigenLoop>(problem, threads, gradients);
+std::unique_ptr<Side> make_eigen(const Bank& bank, index threads, const GradientMemory& gradients) {
+  return std::make_unique<EigenLoop>(bank, threads, gradients);
 }
 
 }  // namespace xmoe_bench

@@ -15,14 +15,19 @@ namespace {
 struct Bench {
   Shape shape;
   index threads;
+  Bank bank;
   Problem problem;
   GradientMemory gradients;
-  std::unique_ptr<Side> ours;
+  std::unique_ptr<OurSide> ours;
   std::unique_ptr<Side> eigen;
 
-  Bench(const Shape& s, index threads_) : shape(s), threads(threads_), problem(s, Skew::uniform) {
-    ours = make_xmoe(problem, threads, true, gradients);
-    eigen = make_eigen(problem, threads, gradients);
+  Bench(const Shape& s, index threads_)
+      : shape(s), threads(threads_), bank(s), problem(bank, s, Skew::uniform) {
+    ours = make_xmoe(bank, Scalar::f32, threads);
+    gradients = ours->train();
+    ours->take(problem);
+    eigen = make_eigen(bank, threads, gradients);
+    eigen->take(problem);
   }
 
   static Bench& of(const Shape& shape, index threads) {
@@ -38,7 +43,7 @@ struct Bench {
 
 void layer(benchmark::State& state, const Shape& shape, bool use_eigen, const std::string& pass) {
   Bench& bench = Bench::of(shape, state.range(0));
-  Side& side = use_eigen ? *bench.eigen : *bench.ours;
+  Side& side = use_eigen ? *bench.eigen : static_cast<Side&>(*bench.ours);
   const index calls = shape.routings();
   const auto call = [&](index i) {
     pass == "forward" ? side.forward(i) : pass == "record" ? side.record(i) : side.backward(i);
@@ -61,7 +66,7 @@ void layer(benchmark::State& state, const Shape& shape, bool use_eigen, const st
   };
   state.counters["tokens/s"] = rate(static_cast<double>(shape.tokens));
   state.counters["FLOP/s"] = rate(work * bench.problem.flops());
-  state.counters["B/s"] = rate((pass == "backward" ? 3.0 : 1.0) * bench.problem.weight_bytes());
+  state.counters["B/s"] = rate((pass == "backward" ? 8.0 : 4.0) * bench.problem.engaged_weights());
 }
 
 void add(const char* side, const Shape& shape, index threads, bool use_eigen) {

@@ -5,7 +5,9 @@
 #include <xmoe/core/buffer.hpp>
 
 #include <chrono>
-#include <ctime>
+#if XMOE_VECTOR_BYTES >= 32
+#include <immintrin.h>
+#endif
 
 namespace xmoe_bench {
 
@@ -19,23 +21,8 @@ double seconds(F&& body) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// Of the clock on the wall, and of all processors for this process: the second one is what to look
-/// at on a machine that others use as well.
-struct Time {
-  double wall = 0.0;
-  double processor = 0.0;
-};
-template <class F>
-Time times(F&& body) {
-  const std::clock_t start = std::clock();
-  Time result;
-  result.wall = seconds(body);
-  result.processor =
-      static_cast<double>(std::clock() - start) / static_cast<double>(CLOCKS_PER_SEC);
-  return result;
-}
-
-/// What the machine can do at most, measured: multiply-adds that need no memory, and reading.
+/// What the machine can do at most, measured: multiply-adds that need no memory, and moving numbers
+/// that are in no cache.
 class Limits {
  public:
   explicit Limits(index threads) : workers_(threads), result_(64 * threads), start_(64) {
@@ -44,10 +31,68 @@ class Limits {
     }
   }
 
+  index threads() const { return workers_.threads(); }
+
   /// Single precision, a multiply-add counts two.
   double gflops() {
+    return rate(Simd::lanes * 2,
+                [](Vector& sum, const Vector& a, const Vector& b) { sum += a * b; });
+  }
+  /// Products of bfloat16, summed in single precision: with the processor's own instruction where
+  /// this is compiled for it, else what single precision gives.
+  double bf16_gflops() {
+#if defined(__AVX512BF16__) && XMOE_VECTOR_BYTES == 64
+    return rate(Simd::lanes * 4, [](Vector& sum, const Vector& a, const Vector& b) {
+      sum = (Vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+    });
+#else
+    return gflops();
+#endif
+  }
+
+  double read_gbytes() {
+    return moved(4, [&](index begin, index worker) {
+      Vector sum[8] = {};
+      const float* const from = memory().data() + begin;
+      for (index i = 0; i < stretch; i += 8 * Simd::lanes) {
+#pragma GCC unroll 8
+        for (int c = 0; c < 8; ++c) {
+          sum[c] += Simd::load(from + i + c * Simd::lanes);
+        }
+      }
+      keep(worker, sum);
+    });
+  }
+  /// Past the caches, where the target can.
+  double write_gbytes() {
+    return moved(4, [&](index begin, index) {
+      const Vector v = Simd::load(start_.data());
+      for (index i = 0; i < stretch; i += Simd::lanes) {
+        stream(memory().data() + begin + i, v);
+      }
+    });
+  }
+  /// Read and written bytes together; from the first half of the memory to the second.
+  double copy_gbytes() {
+    return moved(8, [&](index begin, index) {
+      const index half = memory().size() / 2;
+      const float* const from = memory().data() + begin % half;
+      for (index i = 0; i < stretch; i += Simd::lanes) {
+        stream(memory().data() + half + begin % half + i, Simd::load(from + i));
+      }
+    });
+  }
+
+ private:
+  using Simd = xmoe::cpu::Simd<float>;
+  using Vector = Simd::Vector;
+  static constexpr int chains = XMOE_VECTOR_BYTES == 64 ? 24 : 12;
+  static constexpr index stretch = 1 << 16;  // 256 KiB
+
+  template <class Step>
+  double rate(index flops, const Step& step) {
     constexpr index steps = 40'000;
-    const index items = 200 * workers_.threads();  // small: a thread may be held up
+    const index items = 100 * workers_.threads();  // small: a thread may be held up
     const double time = seconds([&] {
       workers_.parallel(items, [&](index item, index worker) {
         Vector sum[chains];  // different ones, or the compiler would compute one
@@ -59,40 +104,36 @@ class Limits {
         for (index i = 0; i < steps; ++i) {
 #pragma GCC unroll 24
           for (int c = 0; c < chains; ++c) {
-            sum[c] += a * b;
+            step(sum[c], a, b);
           }
         }
         keep(worker, sum);
       });
     });
-    return static_cast<double>(items * steps * chains * Simd::lanes * 2) / time * 1e-9;
+    return static_cast<double>(items * steps * chains * flops) / time * 1e-9;
   }
-
-  /// Of `numbers`, which should be many times the caches.
-  double read_gbytes(const float* numbers, index count) {
-    constexpr index stretch = 1 << 16;  // 256 KiB
-    const index stretches = count / stretch;
-    const index items = ((1 << 27) / count + 1) * stretches;  // half a gigabyte or more
+  template <class Body>
+  double moved(index bytes, const Body& body) {
+    const index stretches = memory().size() / stretch;  // 512 MiB
     const double time = seconds([&] {
-      workers_.parallel(items, [&](index item, index worker) {
-        Vector sum[8] = {};
-        const float* from = numbers + item % stretches * stretch;
-        for (index i = 0; i < stretch; i += 8 * Simd::lanes) {
-#pragma GCC unroll 8
-          for (int c = 0; c < 8; ++c) {
-            sum[c] += Simd::load(from + i + c * Simd::lanes);
-          }
-        }
-        keep(worker, sum);
-      });
+      workers_.parallel(stretches, [&](index item, index worker) { body(item * stretch, worker); });
     });
-    return static_cast<double>(items * stretch * 4) / time * 1e-9;
+    return static_cast<double>(stretches * stretch * bytes) / time * 1e-9;
   }
-
- private:
-  using Simd = xmoe::cpu::Simd<float>;
-  using Vector = Simd::Vector;
-  static constexpr int chains = XMOE_VECTOR_BYTES == 64 ? 24 : 12;
+  static void stream(float* to, const Vector& v) {
+#if XMOE_VECTOR_BYTES == 64
+    _mm512_stream_ps(to, (__m512)v);
+#elif XMOE_VECTOR_BYTES == 32
+    _mm256_stream_ps(to, (__m256)v);
+#else
+    Simd::store(to, v);
+#endif
+  }
+  /// Many times the caches. One for the whole program.
+  static xmoe::Buffer<float>& memory() {
+    static xmoe::Buffer<float> numbers(index{1} << 27);
+    return numbers;
+  }
 
   /// So that the sums are not for nothing.
   template <std::size_t n>

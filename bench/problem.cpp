@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "limits.hpp"
 #include "sides.hpp"
 
 #include <cmath>
@@ -23,13 +24,17 @@ xmoe::Buffer<float> numbers(index count, index fan_in, std::uint32_t seed) {
 
 }  // namespace
 
-Problem::Problem(const Shape& s, Skew skew)
+Bank::Bank(const Shape& s)
     : shape(s),
-      x(numbers(s.tokens * s.model_dim, 1, 1)),
-      dy(numbers(s.tokens * s.model_dim, 1, 2)),
       up(numbers(s.experts() * s.up_rows() * s.model_dim, s.model_dim, 3)),
-      down(numbers(s.experts() * s.model_dim * s.expert_dim, s.expert_dim, 4)) {
-  for (index i = 0; i < s.routings(); ++i) {
+      down(numbers(s.experts() * s.model_dim * s.expert_dim, s.expert_dim, 4)) {}
+
+Problem::Problem(const Bank& weights, const Shape& s, Skew skew, index count)
+    : bank(weights),
+      shape(s),
+      x(numbers(s.tokens * s.model_dim, 1, 1)),
+      dy(numbers(s.tokens * s.model_dim, 1, 2)) {
+  for (index i = 0; i < count; ++i) {
     routings.push_back(make_routing(s, skew, static_cast<std::uint64_t>(i + 1)));
   }
 }
@@ -43,7 +48,7 @@ double Problem::flops() const {
          static_cast<double>(routings.size());
 }
 
-double Problem::weight_bytes() const {
+double Problem::engaged_weights() const {
   double engaged = 0.0;
   for (const auto& routing : routings) {
     std::vector<bool> seen(static_cast<std::size_t>(shape.experts()));
@@ -52,18 +57,33 @@ double Problem::weight_bytes() const {
     }
     engaged += static_cast<double>(std::count(seen.begin(), seen.end(), true));
   }
-  return 4.0 * static_cast<double>(shape.expert_size()) * engaged /
-         static_cast<double>(routings.size());
+  return static_cast<double>(shape.expert_size()) * engaged / static_cast<double>(routings.size());
 }
 
-Side::Side(const Problem& problem)
-    : y(problem.x.size()),
-      dx(problem.x.size()),
-      dweight(static_cast<std::size_t>(
-          std::max_element(
-              problem.routings.begin(), problem.routings.end(),
-              [](const auto& a, const auto& b) { return a.assignments() < b.assignments(); })
-              ->assignments())),
-      problem_(problem) {}
+void Side::take(const Problem& problem) {
+  problem_ = &problem;
+  y = xmoe::Buffer<float>(problem.x.size());
+  dx = xmoe::Buffer<float>(problem.x.size());
+  index most = 0;
+  for (const auto& r : problem.routings) {
+    most = std::max(most, r.assignments());
+  }
+  dweight.assign(static_cast<std::size_t>(most), 0.f);
+}
+
+void Side::record(index) { throw std::logic_error("this side does not train"); }
+void Side::backward(index) { throw std::logic_error("this side does not train"); }
+std::vector<float> Side::project_gradients() { return {}; }
+
+double Side::time(Pass pass, index repeats) {
+  const double total = seconds([&] {
+    for (index repeat = 0; repeat < repeats; ++repeat) {
+      for (index i = 0; i < calls(); ++i) {
+        pass == Pass::backward ? backward(i) : forward(i);
+      }
+    }
+  });
+  return total / static_cast<double>(calls() * repeats);
+}
 
 }  // namespace xmoe_bench

@@ -16,9 +16,12 @@ enum class Skew {
   uniform,
   zipf,     ///< the r-th most popular expert has probability ~ 1/r
   one_hot,  ///< every token's first choice is the same expert, the others are uniform
+  hot,      ///< the same for half of the tokens
 };
-inline constexpr std::pair<std::string_view, Skew> skews[] = {
-    {"uniform", Skew::uniform}, {"zipf", Skew::zipf}, {"one_hot", Skew::one_hot}};
+inline constexpr std::pair<std::string_view, Skew> skews[] = {{"uniform", Skew::uniform},
+                                                              {"zipf", Skew::zipf},
+                                                              {"one_hot", Skew::one_hot},
+                                                              {"hot", Skew::hot}};
 
 /// A routing that depends on its arguments alone: distinct experts a token, best first, weights
 /// that sum to 1 over the chosen ones, and the shared experts behind them with weight 1.
@@ -50,7 +53,7 @@ inline xmoe::Routing<float> make_routing(const Shape& shape, Skew skew, std::uin
       count = 1 + static_cast<index>(draw() * static_cast<float>(2 * shape.per_token - 1));
     }
     count = std::min(count, shape.routed);
-    if (skew == Skew::one_hot) {
+    if (skew == Skew::one_hot || (skew == Skew::hot && t % 2 == 0)) {
       expert.push_back(by_popularity[0]);
     }
     while (static_cast<index>(expert.size() - begin) < count) {

@@ -28,7 +28,17 @@ struct Shape {
   constexpr index up_rows() const { return gated ? 2 * expert_dim : expert_dim; }
   constexpr index expert_size() const { return (up_rows() + expert_dim) * model_dim; }
   /// Different routings that a measurement walks through, so that weights come from memory.
-  constexpr index routings() const { return tokens == 1 ? 32 : 1; }
+  constexpr index routings() const { return tokens < 32 ? 32 / tokens : 1; }
+  constexpr Shape with_tokens(index count) const {
+    Shape result = *this;
+    result.tokens = count;
+    return result;
+  }
+  /// A layer that serves the one serves the other.
+  constexpr bool same_layer(const Shape& other) const {
+    return model_dim == other.model_dim && expert_dim == other.expert_dim &&
+           experts() == other.experts() && gated == other.gated;
+  }
 
   /// Every token through one expert as wide as its chosen ones together: the same work, dense.
   constexpr Shape dense() const {
