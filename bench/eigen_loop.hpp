@@ -131,7 +131,11 @@ class EigenLoop : public ExpertLoop {
       hidden.row(i) *= job.weight;
       dhidden.row(i) *= job.weight;
     }
-    ddown(e).noalias() += dy.transpose() * hidden;
+    if (writes_gradients(problem().shape)) {
+      ddown(e).noalias() = dy.transpose() * hidden;
+    } else {
+      ddown(e).noalias() += dy.transpose() * hidden;
+    }
     if (bank().shape.gated) {
       dbefore.rightCols(h) = dhidden.array() * before.leftCols(h).array() * sigmoid.array();
       dbefore.leftCols(h) = dhidden.array() * before.rightCols(h).array() * sigmoid.array() *
@@ -139,7 +143,11 @@ class EigenLoop : public ExpertLoop {
     } else {
       dbefore = (before.array() > 0.f).select(dhidden, 0.f);
     }
-    dup(e).noalias() += dbefore.transpose() * x;
+    if (writes_gradients(problem().shape)) {
+      dup(e).noalias() = dbefore.transpose() * x;
+    } else {
+      dup(e).noalias() += dbefore.transpose() * x;
+    }
     drows.noalias() = dbefore * up(e);
     for (index i = 0; i < m; ++i) {
       out.row(jobs[as_size(i)].token) += drows.row(i);

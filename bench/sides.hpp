@@ -57,6 +57,9 @@ struct SideFailure : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A step's first micro-batch writes the gradients of the weights; a single token adds to them.
+inline bool writes_gradients(const Shape& shape) { return shape.tokens > 1; }
+
 /// Somebody who computes the layer: xmoe or a peer. Packs the bank's weights when it is made; call
 /// `i` uses routing i of the problem that it was given last.
 class Side {
@@ -70,7 +73,8 @@ class Side {
   virtual void forward(index i) = 0;
   /// The same in training: keeps what backward(i) needs.
   virtual void record(index i);
-  /// dx and dweight are overwritten; gradients of the weights: see the side.
+  /// dx and dweight are overwritten; gradients of the weights too if writes_gradients(shape), else
+  /// they add up. (PyTorch allocates them anew.)
   virtual void backward(index i);
 
   virtual void zero_gradients() {}

@@ -53,9 +53,12 @@ class XmoeSide : public OurSide {
   }
   void backward(index i) override {
     replay(i);
+    if (writes_gradients(problem().shape)) {
+      gradients_.restart();
+    }
     layer_.backward(workspace_, tape(i), view(problem().dy), view(dx), gradients_);
   }
-  void zero_gradients() override { gradients_.zero(); }
+  void zero_gradients() override { gradients_.restart(); }
   std::vector<float> project_gradients() override {
     std::vector<float> result;
     for (std::size_t p : {std::size_t{0}, std::size_t{1}}) {

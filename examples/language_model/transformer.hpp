@@ -250,7 +250,7 @@ void Transformer<S, Experts>::zero_gradients() {
     }
   }
   for (auto& block : block_gradients_) {
-    block.experts.zero();
+    block.experts.restart();
   }
 }
 

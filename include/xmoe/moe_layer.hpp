@@ -195,7 +195,7 @@ class MoeLayer {
     stage(detail::Run(*lease, Mode::train, tape.random_), lease->expert, [&](Context<Traits>& ctx) {
       pull_back(ctx, tape, dy, dx, gradients.weights_, gradients.touched_.data());
     });
-    touch(tape.plan_, gradients);
+    gradients.settle(tape.plan_);
   }
   /// The same on the caller's scratch, at least training_workspace_bytes(T). Allocates nothing.
   void backward(Workspace& workspace, const Tape& tape, In<scalar> dy, Out<scalar> dx,
@@ -204,7 +204,7 @@ class MoeLayer {
     const Workspace::Scope scope(workspace);
     Context<Traits> ctx{backend_, workspace, workspace, Mode::train, tape.random_};
     pull_back(ctx, tape, dy, dx, gradients.weights_, gradients.touched_.data());
-    touch(tape.plan_, gradients);
+    gradients.settle(tape.plan_);
   }
 
   /// What the recorded call did, in full.
@@ -328,14 +328,6 @@ class MoeLayer {
     GradientWeights shapes = make_weights<typename Traits::gradient>(no_experts);
     pull_back(ctx, tape, nothing(tokens), nothing(tokens), shapes, nullptr);
     return forward_size.peak() > backward_size.peak() ? forward_size.peak() : backward_size.peak();
-  }
-
-  static void touch(const PlanView& plan, Gradients& gradients) {
-    for (index e = 0; e < plan.experts; ++e) {
-      if (plan.load(e) > 0) {
-        gradients.touched_[e] = 1;
-      }
-    }
   }
 
   Out<scalar> take_rows(Context<Traits>& ctx, index rows) const {

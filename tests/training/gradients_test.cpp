@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <xmoe/xmoe.hpp>
 
+#include <cstring>
+#include <limits>
 #include <string>
+#include <vector>
 
 #include "support/catch.hpp"
 
@@ -54,6 +57,62 @@ TEST_CASE("zero takes back what backward added, touched marks included", "[train
   gradients.zero();
   CHECK(touched() == 0);
   CHECK(total() == 0);
+}
+
+TEMPLATE_TEST_CASE("restart gives the bits of zero, old numbers or NaN notwithstanding",
+                   "[training][gradients]", Cpu<float>, Cpu<double>, (Cpu<float, bfloat16>)) {
+  using S = typename TestType::scalar;
+  using Small = MoeLayer<Router<gate::Linear, score::Softmax, select::TopK>,
+                         expert::Glu<activation::Silu>, dispatch::Dropless, TestType>;
+  Small layer({5, 6, 7}, {.expert = {.bias = true}}, cpu::Backend(2));
+  layer.initialize({.seed = 2});
+  std::vector<S> x(40 * 5), dy(x.size()), y(x.size()), dx(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    x[i] = S(i % 7) / S(4) - S(i % 11) / S(8);
+    dy[i] = S(i % 5) - S(2);
+  }
+  const auto call = [&](index tokens, typename Small::Gradients& gradients) {
+    typename Small::Tape tape;
+    layer.record(In<S>(x.data(), tokens, 5), Out<S>(y.data(), tokens, 5), tape);
+    layer.backward(tape, In<S>(dy.data(), tokens, 5), Out<S>(dx.data(), tokens, 5), gradients);
+  };
+  const auto numbers = [](typename Small::Gradients& gradients) {
+    std::vector<S> all;
+    for (const Parameter& p : gradients.parameters()) {
+      const auto values = p.as<S>().values();
+      all.insert(all.end(), values.begin(), values.end());
+    }
+    return all;
+  };
+  const auto same = [](const std::vector<S>& a, const std::vector<S>& b) {
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(S)) == 0;
+  };
+  for (const index tokens : {0, 1, 2, 40}) {  // one token leaves four of six experts idle
+    typename Small::Gradients zeroed = layer.make_gradients();
+    call(40, zeroed);
+    const std::vector<S> old = numbers(zeroed);
+    zeroed.zero();
+    call(tokens, zeroed);
+    typename Small::Gradients restarted = layer.make_gradients();
+    call(40, restarted);
+    for (const Parameter& p : restarted.parameters()) {
+      for (S& g : p.as<S>().values()) {
+        g = std::numeric_limits<S>::quiet_NaN();
+      }
+    }
+    restarted.restart();
+    call(tokens, restarted);
+    INFO(tokens << " tokens");
+    CHECK(same(numbers(restarted), numbers(zeroed)));
+    CHECK((tokens == 40 || !same(numbers(restarted), old)));
+    for (index e = 0; e < 6; ++e) {
+      CHECK(restarted.touched(e) == zeroed.touched(e));
+    }
+    call(40, zeroed);  // and from there on they add
+    call(40, restarted);
+    CHECK(same(numbers(restarted), numbers(zeroed)));
+    CHECK((tokens == 0 || !same(numbers(restarted), old)));
+  }
 }
 
 TEST_CASE("gradients of another layer are refused with both counts", "[training][gradients]") {

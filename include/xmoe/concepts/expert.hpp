@@ -38,7 +38,9 @@ template <class Tr>
 struct RowGradient {
   MatrixView<const typename Tr::scalar> dy;       ///< [T,D] gradient of the layer's output
   VectorView<const typename Tr::routing> weight;  ///< [M] weight of a row
-  /// [E] 0: the expert's gradients are zero, and may be overwritten instead of added to
+  /// [E] 0: nothing was added to the expert's gradients yet, and they are zero; a policy that
+  /// overwrites them instead of adding says so by a static member `overwrites_untouched`, and then
+  /// they may hold anything
   const std::uint8_t* touched = nullptr;
 };
 

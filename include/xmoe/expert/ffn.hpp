@@ -20,6 +20,8 @@ struct Ffn {
   bool bias = true;  ///< both layers
   Init init{};
 
+  static constexpr bool overwrites_untouched = true;  ///< backward: see RowGradient::touched
+
   template <class Traits>
   struct Weights {
     using S = typename Traits::scalar;

@@ -31,6 +31,8 @@ struct Glu {
   bool bias = false;  ///< all three
   Init init{};
 
+  static constexpr bool overwrites_untouched = true;  ///< backward: see RowGradient::touched
+
   template <class Traits>
   struct Weights {
     using S = typename Traits::scalar;

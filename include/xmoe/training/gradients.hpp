@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <xmoe/core/layer_weights.hpp>
+#include <xmoe/core/plan.hpp>
 #include <xmoe/core/sizes.hpp>
+
+#include <algorithm>
 
 namespace xmoe::inline XMOE_ABI {
 
@@ -24,6 +27,23 @@ class LayerGradients {
       std::visit([](auto* t) { t->zero(); }, p.tensor);
     }
     touched_.zero();
+    stale_ = false;
+  }
+  /// Like zero, but leaves the experts' numbers as they are until the next backward, which writes
+  /// them instead of adding: gradients of large layers then pass through memory once, not three
+  /// times. Do not read or change them in between.
+  void restart() {
+    if constexpr (requires { Expert::overwrites_untouched; }) {
+      for (const Parameter& p : parameters()) {
+        if (!of_expert(p)) {
+          std::visit([](auto* t) { t->zero(); }, p.tensor);
+        }
+      }
+      touched_.zero();
+      stale_ = true;
+    } else {
+      zero();
+    }
   }
 
  private:
@@ -47,7 +67,30 @@ class LayerGradients {
     }
   }
 
+  static bool of_expert(const Parameter& p) { return p.name.starts_with("expert."); }
+
+  /// After a backward: marks the experts with rows; zeros for the others if there were none yet.
+  void settle(const PlanView& plan) {
+    for (const Parameter& p : stale_ ? parameters() : Parameters()) {
+      std::visit(
+          [&](auto* t) {
+            for (index e = 0; of_expert(p) && e < t->count(); ++e) {
+              if (plan.load(e) == 0) {
+                std::fill_n(t->matrix(e), t->matrix_size(),
+                            std::remove_cvref_t<decltype(t->at(0, 0))>());
+              }
+            }
+          },
+          p.tensor);
+    }
+    stale_ = false;
+    for (index e = 0; e < plan.experts; ++e) {
+      touched_[e] = plan.load(e) > 0 ? std::uint8_t(1) : touched_[e];
+    }
+  }
+
   Weights weights_;
+  bool stale_ = false;  ///< experts that are not touched hold old numbers
   Buffer<std::uint8_t> touched_;
   Sizes sizes_{};
   index numbers_ = 0;  ///< in all tensors
