@@ -89,6 +89,8 @@ const bool registered = [] {
       add("dense", shape.dense(), threads, false);
     }
   }
+  add("xmoe", irregular, 1, false);
+  add("eigen", irregular, 1, true);
   return true;
 }();
 

@@ -85,7 +85,7 @@ std::string roofline(const std::string& title, const Machine& machine,
     y_low = std::min(y_low, row->flops / row->ours.median() * 1e-9);
   }
   const double y_high = 2.0 * std::max(machine.f32_gflops, machine.bf16_gflops);
-  x_low /= 2.0;
+  x_low = std::min(x_low, machine.f32_gflops / machine.read_gbytes) / 2.0;  // both roofs show
   x_high = std::max(4.0 * x_high, 4.0 * machine.bf16_gflops / machine.read_gbytes);
   y_low = std::min(y_low, x_low * machine.read_gbytes) / 1.5;
   const auto x = [&](double v) {
