@@ -193,7 +193,7 @@ class MoeLayer {
     check_backward(tape, dy, dx, gradients);
     const ScratchPool::Lease lease(pool_);
     stage(detail::Run(*lease, Mode::train, tape.random_), lease->expert, [&](Context<Traits>& ctx) {
-      pull_back(ctx, tape, dy, dx, gradients.weights_, gradients.touched_.data());
+      pull_back(ctx, tape, dy, dx, gradients.weights_, gradients.unwritten());
     });
     gradients.settle(tape.plan_);
   }
@@ -203,7 +203,7 @@ class MoeLayer {
     check_backward(tape, dy, dx, gradients);
     const Workspace::Scope scope(workspace);
     Context<Traits> ctx{backend_, workspace, workspace, Mode::train, tape.random_};
-    pull_back(ctx, tape, dy, dx, gradients.weights_, gradients.touched_.data());
+    pull_back(ctx, tape, dy, dx, gradients.weights_, gradients.unwritten());
     gradients.settle(tape.plan_);
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <xmoe/xmoe.hpp>
 
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -113,6 +114,38 @@ TEMPLATE_TEST_CASE("restart gives the bits of zero, old numbers or NaN notwithst
     CHECK(same(numbers(restarted), numbers(zeroed)));
     CHECK((tokens == 0 || !same(numbers(restarted), old)));
   }
+}
+
+TEST_CASE("what was written into zeros by hand is added to, not lost", "[training][gradients]") {
+  Layer layer({2, 3, 4}, {}, cpu::Backend(1));
+  layer.initialize({.seed = 2});
+  float x[] = {1.f, -2.f}, y[2], dy[] = {1.f, 1.f}, dx[2];
+  const auto sum_after = [&](float by_hand, bool restart) {
+    Layer::Gradients gradients = layer.make_gradients();
+    gradients.zero();
+    if (restart) {
+      gradients.restart();
+    }
+    for (const Parameter& p : gradients.parameters()) {
+      if (p.name == "expert.down.bias") {
+        for (index e = 0; e < 3; ++e) {
+          p.as<float>().at(e, 1) = by_hand;
+        }
+      }
+    }
+    Layer::Tape tape;
+    layer.record(MatrixView<float>(x, 1, 2), {y, 1, 2}, tape);
+    layer.backward(tape, MatrixView<const float>(dy, 1, 2), {dx, 1, 2}, gradients);
+    float sum = 0.f;
+    for (const Parameter& p : gradients.parameters()) {
+      for (index e = 0; p.name == "expert.down.bias" && e < 3; ++e) {
+        sum += p.as<float>().at(e, 1);
+      }
+    }
+    return sum;
+  };
+  CHECK(std::abs(sum_after(16.f, false) - sum_after(0.f, false) - 48.f) < 1e-4f);
+  CHECK(sum_after(16.f, true) == sum_after(0.f, true));  // twin: restart overwrites
 }
 
 TEST_CASE("gradients of another layer are refused with both counts", "[training][gradients]") {

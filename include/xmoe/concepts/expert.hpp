@@ -38,9 +38,8 @@ template <class Tr>
 struct RowGradient {
   MatrixView<const typename Tr::scalar> dy;       ///< [T,D] gradient of the layer's output
   VectorView<const typename Tr::routing> weight;  ///< [M] weight of a row
-  /// [E] 0: nothing was added to the expert's gradients yet, and they are zero; a policy that
-  /// overwrites them instead of adding says so by a static member `overwrites_untouched`, and then
-  /// they may hold anything
+  /// [E], or null: add everywhere. 0: the expert's gradients may hold anything and are overwritten.
+  /// Only for policies that say `static constexpr bool overwrites_untouched = true`.
   const std::uint8_t* touched = nullptr;
 };
 

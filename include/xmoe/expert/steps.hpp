@@ -11,7 +11,8 @@ namespace xmoe::inline XMOE_ABI::expert::detail {
 inline constexpr index hidden_bytes = index(16) << 20;
 
 /// body(groups, add) for runs of the plan's rows, one after the other, such that a run's hidden
-/// activations take at most `hidden_bytes`; one run unless the plan is large. `add`: not the first.
+/// activations take at most `hidden_bytes`, or are 256; one run unless the plan is large. `add`:
+/// not the first.
 template <class Ctx, class F>
 void for_each_wave(Ctx& ctx, const PlanView& plan, index row_bytes, F&& body) {
   constexpr index fewest_rows = 256;

@@ -69,6 +69,8 @@ class LayerGradients {
 
   static bool of_expert(const Parameter& p) { return p.name.starts_with("expert."); }
 
+  /// For RowGradient::touched: null unless the next backward is to write.
+  const std::uint8_t* unwritten() const { return stale_ ? touched_.data() : nullptr; }
   /// After a backward: marks the experts with rows; zeros for the others if there were none yet.
   void settle(const PlanView& plan) {
     for (const Parameter& p : stale_ ? parameters() : Parameters()) {

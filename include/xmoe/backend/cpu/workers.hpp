@@ -8,7 +8,7 @@
 namespace xmoe::inline XMOE_ABI::cpu {
 
 /// How products are cut and how far they ask ahead. Changes speed alone: results are the same bits
-/// for every value. The defaults suit all processors that were measured; see autotune.
+/// for every value. The defaults were measured on one kind of processor, AMD Zen 5; see autotune.
 struct Tuning {
   index items_per_thread = 12;        ///< pieces of a product by expert
   index column_items_per_thread = 2;  ///< pieces of a product by columns of the output
