@@ -48,7 +48,6 @@ const std::vector<std::string>& rooms() {
 const std::map<std::string, std::string>& elsewhere() {
   static const std::map<std::string, std::string> all = {
       {"backend/cpu/multiply.hpp", "backend/cpu/grouped_forward_test.cpp"},
-      {"backend/cpu/tile.hpp", "backend/cpu/grouped_forward_test.cpp"},
       {"backend/cpu/vector.hpp", "backend/cpu/grouped_forward_test.cpp"},
       {"core/checks.hpp", "layer/error_test.cpp"},
       {"core/run.hpp", "layer/training_test.cpp"},

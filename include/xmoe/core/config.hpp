@@ -18,7 +18,12 @@
 #else
 #define XMOE_DETAIL_MATH
 #endif
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+// nvcc's device pass knows nothing of the host's instructions: one name for both passes.
+#if defined(__CUDACC__)
+#define XMOE_DETAIL_TARGET _cuda
+#define XMOE_VECTOR_BYTES 16
+#elif defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && \
+    defined(__AVX512VL__)
 #if defined(__AVX512BF16__)
 #define XMOE_DETAIL_TARGET _avx512bf16
 #else

@@ -8,13 +8,17 @@
 
 namespace xmoe::inline XMOE_ABI::math {
 
+/// A constant, which device code may use where it may not call std::numeric_limits.
+template <class S>
+inline constexpr S infinity = std::numeric_limits<S>::infinity();
+
 namespace detail {
 // 2^k as a number, k in the range of normal exponents.
 XMOE_HD constexpr float power_of_two(std::int32_t k, float) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(k + 127) << 23);
+  return __builtin_bit_cast(float, static_cast<std::uint32_t>(k + 127) << 23);
 }
 XMOE_HD constexpr double power_of_two(std::int32_t k, double) {
-  return std::bit_cast<double>(static_cast<std::uint64_t>(k + 1023) << 52);
+  return __builtin_bit_cast(double, static_cast<std::uint64_t>(k + 1023) << 52);
 }
 template <class S>
 struct exp_range;
@@ -24,6 +28,7 @@ struct exp_range<float> {
   static constexpr float ln2_high = 0.693359375f;             // 9 bits of ln 2: exact times k
   static constexpr float ln2_low = -2.12194440054690583e-4f;  // the rest of ln 2
   static constexpr int degree = 7;
+  static constexpr float infinity = std::numeric_limits<float>::infinity();
 };
 template <>
 struct exp_range<double> {
@@ -31,6 +36,7 @@ struct exp_range<double> {
   static constexpr double ln2_high = 0.693145751953125;
   static constexpr double ln2_low = 1.42860682030941723212e-6;
   static constexpr int degree = 13;
+  static constexpr double infinity = std::numeric_limits<double>::infinity();
 };
 }  // namespace detail
 
@@ -54,8 +60,7 @@ XMOE_HD inline S exp(S x) {
   const auto whole = static_cast<std::int32_t>(k);
   const std::int32_t half = whole >> 1;
   const S value = sum * detail::power_of_two(half, S()) * detail::power_of_two(whole - half, S());
-  const S bounded =
-      x < range::low ? S(0) : (x > range::high ? std::numeric_limits<S>::infinity() : value);
+  const S bounded = x < range::low ? S(0) : (x > range::high ? range::infinity : value);
   return number ? bounded : x;
 }
 

@@ -14,18 +14,18 @@ struct bfloat16 {
   std::uint16_t bits = 0;
 
   constexpr bfloat16() = default;
-  constexpr explicit bfloat16(float value) {
-    const auto b = std::bit_cast<std::uint32_t>(value);
+  XMOE_HD constexpr explicit bfloat16(float value) {
+    const auto b = __builtin_bit_cast(std::uint32_t, value);
     const bool nan = (b & 0x7fffffffu) > 0x7f800000u;
     const std::uint32_t rounded = nan ? b | 0x00400000u : b + 0x7fffu + ((b >> 16) & 1u);
     bits = static_cast<std::uint16_t>(rounded >> 16);
   }
-  constexpr explicit bfloat16(double value) : bfloat16(static_cast<float>(value)) {}
-  constexpr explicit operator float() const {
-    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+  XMOE_HD constexpr explicit bfloat16(double value) : bfloat16(static_cast<float>(value)) {}
+  XMOE_HD constexpr explicit operator float() const {
+    return __builtin_bit_cast(float, static_cast<std::uint32_t>(bits) << 16);
   }
   constexpr bool operator==(const bfloat16&) const = default;  ///< of the bits
-  static constexpr bfloat16 from_bits(std::uint16_t bits) {
+  XMOE_HD static constexpr bfloat16 from_bits(std::uint16_t bits) {
     bfloat16 result;
     result.bits = bits;
     return result;
@@ -39,8 +39,8 @@ struct half {
   std::uint16_t bits = 0;
 
   constexpr half() = default;
-  constexpr explicit half(float value) {
-    const auto b = std::bit_cast<std::uint32_t>(value);
+  XMOE_HD constexpr explicit half(float value) {
+    const auto b = __builtin_bit_cast(std::uint32_t, value);
     const auto sign = static_cast<std::uint16_t>((b >> 16) & 0x8000u);
     const std::uint32_t magnitude = b & 0x7fffffffu;
     std::uint32_t result;
@@ -51,27 +51,27 @@ struct half {
     } else if (magnitude >= 0x38800000u) {  // normal: 2^-14 and more
       result = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
     } else {  // the sum with 1/2 rounds to multiples of 2^-24
-      const float sum = std::bit_cast<float>(magnitude) + 0.5f;
-      result = std::bit_cast<std::uint32_t>(sum) - 0x3f000000u;
+      const float sum = __builtin_bit_cast(float, magnitude) + 0.5f;
+      result = __builtin_bit_cast(std::uint32_t, sum) - 0x3f000000u;
     }
     bits = static_cast<std::uint16_t>(sign | result);
   }
-  constexpr explicit half(double value) : half(static_cast<float>(value)) {}
-  constexpr explicit operator float() const {
+  XMOE_HD constexpr explicit half(double value) : half(static_cast<float>(value)) {}
+  XMOE_HD constexpr explicit operator float() const {
     const std::uint32_t sign = (bits & 0x8000u) << 16;
     const std::uint32_t exponent = bits & 0x7c00u;
     const std::uint32_t magnitude = bits & 0x7fffu;
     if (exponent == 0x7c00u) {
-      return std::bit_cast<float>(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
+      return __builtin_bit_cast(float, sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
     }
     if (exponent == 0) {  // multiples of 2^-24
       const float value = static_cast<float>(magnitude) * 0x1p-24f;
       return sign != 0 ? -value : value;
     }
-    return std::bit_cast<float>(sign | ((magnitude << 13) + 0x38000000u));
+    return __builtin_bit_cast(float, sign | ((magnitude << 13) + 0x38000000u));
   }
   constexpr bool operator==(const half&) const = default;  ///< of the bits
-  static constexpr half from_bits(std::uint16_t bits) {
+  XMOE_HD static constexpr half from_bits(std::uint16_t bits) {
     half result;
     result.bits = bits;
     return result;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <xmoe/core/bits.hpp>
 #include <xmoe/core/view.hpp>
 
-#include <bit>
 #include <limits>
 
 namespace xmoe::inline XMOE_ABI {
@@ -14,21 +14,26 @@ struct SelectionKey {
   R value;
 };
 
+namespace detail {
+inline constexpr std::int64_t nan_code32 = std::numeric_limits<std::int32_t>::min();
+inline constexpr std::int64_t nan_code64 = std::numeric_limits<std::int64_t>::min();
+inline constexpr std::uint64_t farthest = std::numeric_limits<std::uint64_t>::max();
+}  // namespace detail
+
 /// A key as an integer with the library's total order: +Inf > finite > -Inf > NaN, +0 = -0.
 /// Works on bits, hence also under -ffast-math.
 template <class R>
 XMOE_HD constexpr std::int64_t order_code(SelectionKey<R> key) {
   if constexpr (sizeof(R) == 4) {
-    const std::uint32_t bits = std::bit_cast<std::uint32_t>(key.value);
+    const std::uint32_t bits = detail::bits_of(key.value);
     const std::uint32_t magnitude = bits & 0x7fffffffu;
     const std::int64_t code = static_cast<std::int64_t>(magnitude);
-    return magnitude > 0x7f800000u ? std::numeric_limits<std::int32_t>::min()
-                                   : ((bits >> 31) != 0 ? -code : code);
+    return magnitude > 0x7f800000u ? detail::nan_code32 : ((bits >> 31) != 0 ? -code : code);
   } else {
-    const std::uint64_t bits = std::bit_cast<std::uint64_t>(key.value);
+    const std::uint64_t bits = detail::bits_of(key.value);
     const std::uint64_t magnitude = bits & 0x7fffffffffffffffu;
     const std::int64_t code = static_cast<std::int64_t>(magnitude);
-    return magnitude > 0x7ff0000000000000u ? std::numeric_limits<std::int64_t>::min()
+    return magnitude > 0x7ff0000000000000u ? detail::nan_code64
                                            : ((bits >> 63) != 0 ? -code : code);
   }
 }
@@ -112,7 +117,7 @@ class Descending {
       // The distance below the limit wraps around for those before it, beyond every other one
       // (codes span less than 2^64): a plain minimum finds the next, and vectorises.
       const auto start = static_cast<std::uint64_t>(limit.code) - 1;
-      std::uint64_t nearest = std::numeric_limits<std::uint64_t>::max();
+      std::uint64_t nearest = detail::farthest;
       for (index i = 0; i < all_.size(); ++i) {
         const std::uint64_t distance = start - static_cast<std::uint64_t>(all_[i].code);
         nearest = distance < nearest ? distance : nearest;

@@ -23,8 +23,10 @@ struct VectorView {
   XMOE_HD constexpr index size() const { return count; }
   XMOE_HD constexpr S* begin() const { return first; }
   XMOE_HD constexpr S* end() const { return first + count; }
-  XMOE_HD constexpr operator VectorView<const S>() const  // NOLINT(google-explicit-constructor)
-      requires(!std::is_const_v<S>) {
+  template <class T>
+  requires(!std::is_const_v<S> && std::same_as<T, const S>)  //
+      XMOE_HD constexpr
+      operator VectorView<T>() const {  // NOLINT(google-explicit-constructor)
     return {first, count};
   }
 };

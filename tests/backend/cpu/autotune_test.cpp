@@ -51,9 +51,9 @@ struct CacheFile {
 
 TEST_CASE("autotune: takes what is faster, and says by how much", "[backend]") {
   Actor actor;
-  actor.microseconds = [](const Tuning& t) { return t.column_items_per_thread == 4 ? 100 : 400; };
+  actor.microseconds = [](const Tuning& t) { return t.column_items_per_thread == 2 ? 100 : 400; };
   const AutotuneResult r = cpu::autotune(actor, five);
-  CHECK(r.tuning.column_items_per_thread == 4);
+  CHECK(r.tuning.column_items_per_thread == 2);
   CHECK(r.ratio < 0.9);
   CHECK(r.tried >= 8);
   CHECK(r.rejected == 0);
@@ -142,7 +142,7 @@ TEST_CASE("autotune: what is wrong with the options or the file", "[backend]") {
           cpu::autotune(actor, five, {.rounds = 1, .cache = "/no/such/folder/file"});
         }) == "xmoe::cpu::autotune: cannot write /no/such/folder/file");
   CHECK(tests::message_of<value_error>([] { cpu::Workers(1).set_tuning({.distance = 0}); }) ==
-        "xmoe::cpu::Backend::set_tuning: items_per_thread 12, column_items_per_thread 2, "
+        "xmoe::cpu::Backend::set_tuning: items_per_thread 12, column_items_per_thread 4, "
         "cache_bytes 614400, distance 0: all must be at least 1");
 }
 

@@ -22,9 +22,13 @@ class WorkList {
     index start;  ///< first plan row of the group
     index unit;
     index units;
+    index number;  ///< in the list
 
     index row() const { return start + blocks.begin(block); }
     index rows() const { return blocks.begin(block + count) - blocks.begin(block); }
+    bool same_rows(const Item& other) const {
+      return start == other.start && block == other.block && count == other.count;
+    }
   };
 
   WorkList(Workspace& workspace, Groups groups)
@@ -80,7 +84,8 @@ class WorkList {
             by_row.size(row_part),
             begin,
             by_column.begin(column_part),
-            by_column.size(column_part)};
+            by_column.size(column_part),
+            item};
   }
 
   /// Runs body(Item, worker) for all of it; on the calling thread alone when there is little.

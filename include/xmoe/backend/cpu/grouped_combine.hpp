@@ -133,9 +133,18 @@ void grouped_combine(const Workers& workers, Workspace& workspace, Groups groups
         const index following = end < to ? g : next_group(groups, g + 1);
         const W* const after =
             following < groups.count ? w.matrix(following) + item.unit * size : panel;
-        const Product product{
-            workers.tuning(), strips,    count,
-            end - from,       w.steps(), sums_all + worker * Product::sums_size(rows)};
+        // The rows after these lie behind them, whether of this group or of the next one.
+        const index stop =
+            end < to ? to : (following < groups.count ? groups.offsets[following + 1] : end);
+        const index then = stop - end < Product::most_rows ? stop - end : Product::most_rows;
+        const auto behind = reinterpret_cast<std::uintptr_t>(a.block(end));
+        const Product product{workers.tuning(),
+                              strips,
+                              count,
+                              end - from,
+                              w.steps(),
+                              sums_all + worker * Product::sums_size(rows),
+                              {&behind, then > 0 ? 1 : 0, then * a.row_bytes()}};
         product.template run<1>(
             panel, item.units, after,
             [&](index u, const Strip<W>& strip) {

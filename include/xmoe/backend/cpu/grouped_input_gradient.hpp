@@ -51,13 +51,15 @@ struct InputGradient {
   static constexpr index width = Panels<W>::width;
   static constexpr index per_step = Panels<Kind>::per_step;
   static constexpr index row_limit = 5 * width;
-  /// Panels of one pass. Few: panels are often a power of two apart, and compete for the same sets
-  /// of a cache.
-  static constexpr index pass = 512 / static_cast<index>(sizeof(S)) / width;
-  /// Blocks [width columns][width lanes] of sums that wait between two passes.
-  static constexpr index waiting_blocks = 40;
   /// Weights that do not lie ready.
   static constexpr bool unpacks = NarrowWeight<W>;
+  /// Panels of one pass. Few where they are read in place: panels are often a power of two apart,
+  /// and compete for the same sets of a cache. Else what 64 KiB hold.
+  static constexpr index pass = (unpacks ? 65536 / width / static_cast<index>(sizeof(Kind))
+                                         : 1024 / static_cast<index>(sizeof(S))) /
+                                width;
+  /// Blocks [width columns][width lanes] of sums that wait between two passes.
+  static constexpr index waiting_blocks = 40;
   static constexpr index unpacked_size = unpacks ? pass * width * width / per_step : 0;
 
   const Panels<W>& w;
@@ -136,8 +138,13 @@ struct InputGradient {
       const index panel = pieces.begin(p) * per_step;
       const index end = pieces.begin(p + 1) * per_step;
       const index panels = (end < count ? end : count) - panel;
+      const index steps = panels * width / per_step;
+      std::uintptr_t starts[static_cast<std::size_t>(pass)];
       for (index u = 0; u < units; ++u) {
         const index columns = columns_of(unit + u);
+        const W* const after = u + 1 < units
+                                   ? matrix + panel * panel_size + (unit + u + 1) * width * width
+                                   : matrix + end * panel_size + unit * width * width;
         if constexpr (unpacks) {
           unpack(matrix, unit + u, columns, panel, panels);
         }
@@ -154,12 +161,23 @@ struct InputGradient {
             left = stored;
           }
           for (index b = 0; b < blocks; ++b) {
-            // The first block fetches the weights, and the columns that come next.
-            const index lines = height * width * static_cast<index>(sizeof(W)) / Ahead::line;
-            const Ahead ahead{reinterpret_cast<std::uintptr_t>(stored + height * width),
-                              b == 0 ? ceil_div(lines, width / Ahead::group) : 0,
-                              static_cast<std::uintptr_t>(panel_size) * sizeof(W)};
-            Tile<Kind>{panels * width / per_step,
+            // The first block fetches what comes next: these columns of the next unit where a unit
+            // is unpacked at a time, else the columns after these.
+            const index bytes = height * width * static_cast<index>(sizeof(W));
+            Ahead ahead;
+            if (unpacks && b == 0) {
+              for (index i = 0; i < panels; ++i) {
+                starts[i] =
+                    reinterpret_cast<std::uintptr_t>(after + i * panel_size + column * width);
+              }
+              ahead.trail = Trail::share(starts, panels, bytes, 0, 1);
+              ahead.trail.lines = ceil_div(ahead.trail.total, ceil_div(steps, Ahead::group));
+            } else if (b == 0) {
+              ahead.from = reinterpret_cast<std::uintptr_t>(stored + height * width);
+              ahead.lines = ceil_div(ceil_div(bytes, cache_line), width / Ahead::group);
+              ahead.chunk = static_cast<std::uintptr_t>(panel_size) * sizeof(W);
+            }
+            Tile<Kind>{steps,
                        left,
                        unpacks ? width * width : panel_size,
                        packed + (b * depth + panel * width) * width,

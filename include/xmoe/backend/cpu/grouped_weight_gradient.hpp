@@ -45,11 +45,11 @@ struct WeightGradient {
           const index height = blocks.size(b);
           S* const sums = to + blocks.begin(b) * width;
           // The part of dw after the next tile's.
-          const index lines = height * width * static_cast<index>(sizeof(S)) / Ahead::line;
+          const index lines = height * width * static_cast<index>(sizeof(S)) / cache_line;
           const index share = ceil_div(lines, ceil_div(depth, Ahead::group));
           const Ahead ahead{
               reinterpret_cast<std::uintptr_t>(sums + 2 * height * width), from_zero ? 0 : share,
-              static_cast<std::uintptr_t>(share * (width / Ahead::group) * Ahead::line)};
+              static_cast<std::uintptr_t>(share * (width / Ahead::group) * cache_line)};
           Tile<K>{depth,          left + blocks.begin(b) * depth,
                   height * width, right,
                   sums,           from_zero,

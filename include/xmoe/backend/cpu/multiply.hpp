@@ -4,7 +4,17 @@
 
 namespace xmoe::inline XMOE_ABI::cpu::detail {
 
+/// Rows that a worker reads after those at hand: `count` rows of `bytes` at `starts`.
+struct Following {
+  const std::uintptr_t* starts = nullptr;
+  index count = 0;
+  index bytes = 0;
+};
+
 /// Strips of rows times neighbouring panels of one matrix, blocked for the second-level cache.
+///
+/// While it computes it asks for what comes next, weights and rows alike: the machine's own
+/// prefetchers see neither the next panel nor the next piece of the depth nor gathered rows.
 template <class W>
 struct Multiply {
   using Sum = typename Arithmetic<W>::Sum;
@@ -23,6 +33,7 @@ struct Multiply {
   index rows;
   index steps;
   Sum* sums;  ///< [most_panels][rows][width]
+  Following following = {};
 
   /// Sums of panels [0, panels) that start at `panel`; `after` is what will be read next.
   ///
@@ -51,7 +62,11 @@ struct Multiply {
                                 : end < panels ? panel + end * size
                                                : after;
           const index slot = pieces.parts == 1 ? (u - begin) % together : u - begin;
-          one<together>(right, next, k0, k1 - k0, slot, p + 1 == pieces.parts, u, soon, done);
+          // Rows come back at another piece of the depth, or it is the turn of the following ones.
+          const index k_next =
+              p + 1 < pieces.parts ? k1 : (end < panels && pieces.parts > 1 ? 0 : -1);
+          const Place place{k0, k1 - k0, k_next, u, slot, p + 1 == pieces.parts};
+          one<together>(right, next, place, u - begin, end - begin, soon, done);
           right += size;
         }
       }
@@ -59,12 +74,23 @@ struct Multiply {
   }
 
  private:
+  struct Place {
+    index k;       ///< first step
+    index depth;   ///< steps
+    index k_next;  ///< where the rows go on after the last panel of the run; -1: nowhere
+    index panel;
+    index slot;  ///< of the sums
+    bool last;   ///< the sums are complete after this
+  };
+
+  /// One panel, number `turn` of a run of `turns`, times all strips.
   template <index together, class Soon, class Done>
-  void one(const W* right, const W* next, index k0, index depth, index slot, bool last, index u,
+  void one(const W* right, const W* next, const Place& place, index turn, index turns,
            const Soon& soon, const Done& done) const {
-    Sum* const out = sums + slot * rows * width;
-    const index lines = ceil_div(depth * step_bytes, Ahead::line);
-    const index share = ceil_div(lines, ceil_div(depth, Ahead::group) * count);
+    Sum* const out = sums + place.slot * rows * width;
+    const index groups = ceil_div(place.depth, Ahead::group);
+    const index lines = ceil_div(place.depth * step_bytes, cache_line);
+    const index share = ceil_div(lines, groups * count);
     for (index s = 0; s < count; ++s) {
       const Strip<W>& strip = strips[s];
       // One strip: run ahead in this panel. Several: each asks for its share of the next panel.
@@ -72,17 +98,30 @@ struct Multiply {
                             ? reinterpret_cast<std::uintptr_t>(right) +
                                   static_cast<std::uintptr_t>(tuning.distance)
                             : reinterpret_cast<std::uintptr_t>(next) +
-                                  static_cast<std::uintptr_t>(lines * s / count * Ahead::line);
-      const Ahead ahead{from, share,
-                        static_cast<std::uintptr_t>(share * (width / Ahead::group) * Ahead::line)};
-      Sum* const to = out + strip.row * width;
-      if (last) {
-        soon(u, strip);
+                                  static_cast<std::uintptr_t>(lines * s / count * cache_line);
+      Ahead ahead{from, share,
+                  static_cast<std::uintptr_t>(share * (width / Ahead::group) * cache_line)};
+      if (place.k_next >= 0) {
+        const auto start =
+            reinterpret_cast<std::uintptr_t>(strip.left + place.k_next / width * strip.chunk);
+        ahead.trail = Trail::share(
+            &start, 1, place.depth * strip.height * static_cast<index>(sizeof(Left)), turn, turns);
+      } else {
+        ahead.trail = Trail::share(following.starts, following.count, following.bytes,
+                                   turn * count + s, turns * count);
       }
-      Tile<W>{depth, strip.left + k0 / width * strip.chunk, strip.chunk, right, to, k0 == 0, ahead}
+      ahead.trail.lines = ceil_div(ahead.trail.total, groups);
+      Sum* const to = out + strip.row * width;
+      if (place.last) {
+        soon(place.panel, strip);
+      }
+      Tile<W>{place.depth, strip.left + place.k / width * strip.chunk,
+              strip.chunk, right,
+              to,          place.k == 0,
+              ahead}
           .template run<LeftOrder::by_row>(strip.height);
-      if (last && u % together == together - 1) {
-        done(u, strip, static_cast<const Sum*>(to));
+      if (place.last && place.panel % together == together - 1) {
+        done(place.panel, strip, static_cast<const Sum*>(to));
       }
     }
   }

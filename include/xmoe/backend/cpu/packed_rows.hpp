@@ -32,6 +32,7 @@ struct PackedRows {
     return {workspace.take<Left>(rows * depth), depth, origin};
   }
 
+  index row_bytes() const { return depth * static_cast<index>(sizeof(Left)); }
   Left* block(index first) const { return data + (first - origin) * depth; }
 
   /// Writes `width` numbers of a row, columns [col, col + width), col a multiple of width.

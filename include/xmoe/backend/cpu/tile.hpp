@@ -4,14 +4,58 @@
 
 namespace xmoe::inline XMOE_ABI::cpu {
 
+inline constexpr index cache_line = 64;  ///< bytes
+
+/// Rows that are read later on, in any places of memory: what of them a tile asks for, line by
+/// line.
+struct Trail {
+  const std::uintptr_t* rows = nullptr;  ///< starts of the rows after the one at `from`
+  std::uintptr_t from = 0;
+  std::uintptr_t end = 0;    ///< of the row at `from`
+  std::uintptr_t bytes = 0;  ///< of a row, whole lines
+  index total = 0;           ///< lines
+  index lines = 0;           ///< at each group of steps
+
+  /// The next line; one of `total`.
+  std::uintptr_t next() {
+    if (from == end) {
+      from = *rows++;
+      end = from + bytes;
+    }
+    const std::uintptr_t result = from;
+    from += cache_line;
+    return result;
+  }
+
+  /// Share `part` of `parts` of `count` rows of `row_bytes`.
+  static Trail share(const std::uintptr_t* starts, index count, index row_bytes, index part,
+                     index parts) {
+    const index row_lines = (row_bytes + cache_line - 1) / cache_line;
+    const index first = row_lines * count * part / parts;
+    const index total = row_lines * count * (part + 1) / parts - first;
+    if (total == 0) {
+      return {};
+    }
+    const std::uintptr_t start = starts[first / row_lines];
+    const auto bytes = static_cast<std::uintptr_t>(row_lines * cache_line);
+    return {starts + first / row_lines + 1,
+            start + static_cast<std::uintptr_t>(first % row_lines * cache_line),
+            start + bytes,
+            bytes,
+            total,
+            0};
+  }
+};
+
 /// Memory that a tile asks for while it computes: so many cache lines at each `group` of steps, one
-/// after the other, and `chunk` bytes from one chunk of k to the next. A hint: no address is wrong.
+/// after the other, and `chunk` bytes from one chunk of k to the next; then a share of what is
+/// further away. A hint: no address is wrong.
 struct Ahead {
   std::uintptr_t from = 0;
   index lines = 0;
   std::uintptr_t chunk = 0;
+  Trail trail = {};
 
-  static constexpr index line = 64;  ///< bytes
   static constexpr index group = 8;  ///< steps
 };
 
@@ -100,6 +144,7 @@ struct Tile {
     const W* right = tile.right + column * Panels<W>::per_step;
     const Left* chunk = tile.left;
     std::uintptr_t ahead_chunk = tile.ahead.from;
+    [[maybe_unused]] Trail trail = tile.ahead.trail;
     for (index todo = tile.depth; todo > 0; todo -= width) {
       const Left* left = chunk;
       const Left* const end = left + (todo < width ? todo : width) * k_step;
@@ -110,7 +155,12 @@ struct Tile {
         if constexpr (ask_ahead) {
           for (index i = tile.ahead.lines; i > 0; --i) {
             __builtin_prefetch(reinterpret_cast<const void*>(ahead), write, level);
-            ahead += Ahead::line;
+            ahead += cache_line;
+          }
+          if constexpr (layout == LeftOrder::by_row) {
+            for (index i = trail.lines; i > 0 && trail.total > 0; --i, --trail.total) {
+              __builtin_prefetch(reinterpret_cast<const void*>(trail.next()), 0, level);
+            }
           }
         }
         for (; left != pause; left += k_step) {

@@ -11,7 +11,7 @@ namespace xmoe::inline XMOE_ABI::cpu {
 /// for every value. The defaults were measured on one kind of processor, AMD Zen 5; see autotune.
 struct Tuning {
   index items_per_thread = 12;        ///< pieces of a product by expert
-  index column_items_per_thread = 2;  ///< pieces of a product by columns of the output
+  index column_items_per_thread = 4;  ///< pieces of a product by columns of the output
   index cache_bytes = 600 * 1024;     ///< of the second-level cache, for rows and panels
   index distance = 8192;              ///< bytes that a lone strip of rows asks ahead
 
