@@ -2,8 +2,6 @@
 #pragma once
 #include <xmoe/core/config.hpp>
 
-#include <bit>
-
 namespace xmoe::inline XMOE_ABI {
 
 // Tests by bit pattern: they hold under -ffast-math, where comparisons with NaN may be deleted.

@@ -2,13 +2,12 @@
 #pragma once
 #include <xmoe/core/view.hpp>
 
-#include <bit>
 #include <cmath>
 #include <limits>
 
 namespace xmoe::inline XMOE_ABI::math {
 
-/// A constant, which device code may use where it may not call std::numeric_limits.
+/// +Inf as a constant: device code may use it where it may not call std::numeric_limits.
 template <class S>
 inline constexpr S infinity = std::numeric_limits<S>::infinity();
 
@@ -28,7 +27,6 @@ struct exp_range<float> {
   static constexpr float ln2_high = 0.693359375f;             // 9 bits of ln 2: exact times k
   static constexpr float ln2_low = -2.12194440054690583e-4f;  // the rest of ln 2
   static constexpr int degree = 7;
-  static constexpr float infinity = std::numeric_limits<float>::infinity();
 };
 template <>
 struct exp_range<double> {
@@ -36,7 +34,6 @@ struct exp_range<double> {
   static constexpr double ln2_high = 0.693145751953125;
   static constexpr double ln2_low = 1.42860682030941723212e-6;
   static constexpr int degree = 13;
-  static constexpr double infinity = std::numeric_limits<double>::infinity();
 };
 }  // namespace detail
 
@@ -60,7 +57,7 @@ XMOE_HD inline S exp(S x) {
   const auto whole = static_cast<std::int32_t>(k);
   const std::int32_t half = whole >> 1;
   const S value = sum * detail::power_of_two(half, S()) * detail::power_of_two(whole - half, S());
-  const S bounded = x < range::low ? S(0) : (x > range::high ? range::infinity : value);
+  const S bounded = x < range::low ? S(0) : (x > range::high ? infinity<S> : value);
   return number ? bounded : x;
 }
 

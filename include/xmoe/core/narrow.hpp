@@ -2,7 +2,6 @@
 #pragma once
 #include <xmoe/core/config.hpp>
 
-#include <bit>
 #include <concepts>
 
 namespace xmoe::inline XMOE_ABI {

@@ -66,7 +66,7 @@ TEMPLATE_TEST_CASE("input gradient: chains in order, whatever the cut", "[backen
   const Loads loads({3, 0, 1, 14, 0, 90, 12});
   for (const bool gathered : {false, true}) {
     for (const index cols : {1, 7, 33, 100}) {
-      for (const index rows : {1, 31, 65, 200}) {
+      for (const index rows : {1, 31, 65, 200, 300}) {  // 300: two passes
         const Panels<S> w = tests::random_panels<S>(random, loads.count(), rows, cols);
         RowsCase<S> g(random, loads.rows(), w.padded_rows(), gathered);
         g.pad(rows);

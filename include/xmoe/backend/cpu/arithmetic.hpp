@@ -3,6 +3,8 @@
 #include <xmoe/backend/cpu/vector.hpp>
 #include <xmoe/core/panels.hpp>
 
+#include <bit>
+
 #if defined(__AVX512BF16__) || defined(__F16C__) || defined(__AVX512F__)
 #include <immintrin.h>
 #endif

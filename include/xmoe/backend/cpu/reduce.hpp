@@ -4,6 +4,7 @@
 #include <xmoe/core/bits.hpp>
 #include <xmoe/core/view.hpp>
 
+#include <bit>
 #include <limits>
 
 namespace xmoe::inline XMOE_ABI::cpu {
