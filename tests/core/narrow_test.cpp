@@ -2,6 +2,7 @@
 #include <xmoe/core/narrow.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <type_traits>

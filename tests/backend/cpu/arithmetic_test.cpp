@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <xmoe/backend/cpu/arithmetic.hpp>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
