@@ -26,15 +26,20 @@ inline bool apart(const std::string& path) { return path == "backend/cpu/autotun
 /// Who may include whom: a room sees itself and the rooms with smaller numbers.
 inline const std::map<std::string, int>& ranks() {
   static const std::map<std::string, int> table = {
-      {"core", 0},     {"concepts", 1},    {"backend", 2},   {"router", 3},        {"expert", 3},
-      {"dispatch", 3}, {"quantize", 3},    {"sparsity", 3},  {"metrics", 3},       {"training", 4},
-      {"runtime", 4},  {"distributed", 4}, {"structure", 5}, {"moe_layer.hpp", 6}, {"convert", 7},
-      {"interop", 7},  {"recipes", 8},     {"xmoe.hpp", 9},  {"cuda.cuh", 10}};
+      {"core", 0},         {"concepts", 1},      {"backend", 2},  {"router", 3},
+      {"expert", 3},       {"dispatch", 3},      {"quantize", 3}, {"sparsity", 3},
+      {"metrics", 3},      {"training", 4},      {"runtime", 4},  {"distributed", 4},
+      {"structure", 5},    {"moe_layer.hpp", 6}, {"convert", 7},  {"interop", 7},
+      {"backend/cuda", 7}, {"recipes", 8},       {"xmoe.hpp", 9}, {"cuda.cuh", 10}};
   return table;
 }
 
-/// The first part of a path below xmoe/: a folder, or a file that is a room of its own.
-inline std::string room_of(const std::string& path) { return path.substr(0, path.find('/')); }
+/// The first part of a path below xmoe/: a folder, or a file that is a room of its own. The CUDA
+/// backend is one too: its kernels are written for the policies, so it sees them.
+inline std::string room_of(const std::string& path) {
+  const std::string cuda = "backend/cuda";
+  return path.compare(0, cuda.size(), cuda) == 0 ? cuda : path.substr(0, path.find('/'));
+}
 
 struct Header {
   std::string path;  ///< below xmoe/

@@ -133,7 +133,7 @@ TEST_CASE("the checker reports each broken rule", "[static]") {
     bad.add("backend/cuda/backend.cuh", "::cuda", "");
     bad.add("moe_layer.hpp", "",
             "#include <xmoe/backend/cpu/backend.hpp>\n#include <xmoe/backend/cuda/backend.cuh>\n");
-    CHECK(bad.broken() == Rules{"cuda"});
+    CHECK(bad.broken() == Rules{"cuda", "order"});
   }
   SECTION("another suffix") {
     bad.add("core/view.h", "", "");
