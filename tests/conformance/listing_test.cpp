@@ -60,27 +60,36 @@ const std::map<std::string, std::string>& elsewhere() {
       {"core/checks.hpp", "layer/error_test.cpp"},
       {"core/run.hpp", "layer/training_test.cpp"},
       {"core/scratch_pool.hpp", "threads/determinism_test.cpp"},
+      {"backend/cuda/call.cuh", "cuda/moe_layer_call_test.cpp"},
       {"backend/cuda/capacity_claims.cuh", "cuda/capacity_test.cpp"},
       {"backend/cuda/combine_kernels.cuh", "cuda/combine_test.cpp"},
+      {"backend/cuda/dispatch.cuh", "cuda/moe_layer_test.cpp"},
       {"backend/cuda/error.cuh", "cuda/platform_test.cpp"},
+      {"backend/cuda/expert.cuh", "cuda/moe_layer_test.cpp"},
       {"backend/cuda/gate_gradient.cuh", "cuda/gate_test.cpp"},
       {"backend/cuda/gate_product.cuh", "cuda/gate_test.cpp"},
+      {"backend/cuda/gradients.cuh", "cuda/moe_layer_call_test.cpp"},
       {"backend/cuda/grouped_ffn_kernel.cuh", "cuda/grouped_ffn_test.cpp"},
       {"backend/cuda/lanes.cuh", "cuda/route_test.cpp"},
       {"backend/cuda/loss_kernels.cuh", "cuda/loss_test.cpp"},
+      {"backend/cuda/readback.cuh", "cuda/moe_layer_call_test.cpp"},
       {"backend/cuda/route_backward.cuh", "cuda/route_test.cpp"},
       {"backend/cuda/route_forward.cuh", "cuda/route_test.cpp"},
       {"backend/cuda/route_lanes.cuh", "cuda/route_test.cpp"},
+      {"backend/cuda/router.cuh", "cuda/moe_layer_test.cpp"},
       {"backend/cuda/routing.cuh", "cuda/route_test.cpp"},
       {"backend/cuda/runtime.cuh", "cuda/platform_test.cpp"},
-      {"backend/cuda/sort_chunk.cuh", "cuda/sort_test.cpp"}};
+      {"backend/cuda/sort_chunk.cuh", "cuda/sort_test.cpp"},
+      {"backend/cuda/tape.cuh", "cuda/moe_layer_call_test.cpp"},
+      {"backend/cuda/traits.cuh", "cuda/moe_layer_call_test.cpp"}};
   return all;
 }
 /// Tests in these rooms that mirror no header.
 const std::set<std::string>& no_mirrors() {
   static const std::set<std::string> all = {
-      "cuda/emulation_faults_test.cpp", "cuda/emulation_races_test.cpp",
+      "cuda/emulation_faults_test.cpp",  "cuda/emulation_races_test.cpp",
       "cuda/emulation_runtime_test.cpp", "cuda/emulation_trace_test.cpp",
+      "cuda/moe_layer_call_test.cpp",    "cuda/moe_layer_narrow_test.cpp",
       "cuda/route_races_test.cpp"};
   return all;
 }

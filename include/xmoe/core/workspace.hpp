@@ -16,17 +16,21 @@ namespace xmoe::inline XMOE_ABI {
 /// and its size can never drift from its use. Arrays that outlive a call come from `ctx.keep`,
 /// which may be the same block: take them before opening a Scope on scratch. Not thread-safe: one
 /// workspace per concurrent call.
-class Workspace {
+///
+///   Memory   owner of a block: Memory(bytes, uninitialized), data(), size(); movable
+///   unit     what arrays are aligned to, in bytes
+template <class Memory, index unit>
+class BasicWorkspace {
  public:
   /// Nothing inside: every `take` of more than zero elements fails.
-  Workspace() = default;
-  explicit Workspace(index bytes) : memory_(bytes, uninitialized) {}
+  BasicWorkspace() = default;
+  explicit BasicWorkspace(index bytes) : memory_(bytes, uninitialized) {}
   // Arrays point into the block: it moves, but is never copied.
-  Workspace(Workspace&&) noexcept = default;
-  Workspace& operator=(Workspace&&) noexcept = default;
+  BasicWorkspace(BasicWorkspace&&) noexcept = default;
+  BasicWorkspace& operator=(BasicWorkspace&&) noexcept = default;
   /// A workspace that only counts.
-  static Workspace measure() {
-    Workspace result;
+  static BasicWorkspace measure() {
+    BasicWorkspace result;
     result.measuring_ = true;
     return result;
   }
@@ -58,13 +62,13 @@ class Workspace {
   /// Gives back what was taken since its construction.
   class Scope {
    public:
-    explicit Scope(Workspace& workspace) : workspace_(workspace), used_(workspace.used_) {}
+    explicit Scope(BasicWorkspace& workspace) : workspace_(workspace), used_(workspace.used_) {}
     ~Scope() { workspace_.used_ = used_; }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
 
    private:
-    Workspace& workspace_;
+    BasicWorkspace& workspace_;
     index used_;
   };
 
@@ -72,8 +76,8 @@ class Workspace {
   void reserve(index bytes) {
     XMOE_ASSERT(used_ == 0, "xmoe::Workspace::reserve while arrays are in use");
     if (bytes > capacity()) {
-      memory_ = Buffer<std::byte>();  // free before growing
-      memory_ = Buffer<std::byte>(bytes, uninitialized);
+      memory_ = Memory();  // free before growing
+      memory_ = Memory(bytes, uninitialized);
     }
   }
   /// Gives everything back.
@@ -81,14 +85,16 @@ class Workspace {
 
  private:
   static constexpr index round_up(index bytes) {
-    constexpr index unit = static_cast<index>(alignment);
     return (bytes + unit - 1) / unit * unit;
   }
 
-  Buffer<std::byte> memory_;
+  Memory memory_;
   index used_ = 0;
   index peak_ = 0;
   bool measuring_ = false;
 };
+
+/// In host memory.
+using Workspace = BasicWorkspace<Buffer<std::byte>, static_cast<index>(alignment)>;
 
 }  // namespace xmoe::inline XMOE_ABI

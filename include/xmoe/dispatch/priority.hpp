@@ -18,7 +18,7 @@ struct Claim {
 /// XMoE (ysngki/XMoE, mlp_gating.py).
 struct RankThenProbability {
   static constexpr bool draws = false;
-  static constexpr bool before(const Claim& a, const Claim& b) {
+  XMOE_HD static constexpr bool before(const Claim& a, const Claim& b) {
     if (a.rank != b.rank) {
       return a.rank < b.rank;
     }
@@ -29,7 +29,7 @@ struct RankThenProbability {
 /// All first choices before all second ones; inside a rank the lower token. GShard, Switch.
 struct RankThenToken {
   static constexpr bool draws = false;
-  static constexpr bool before(const Claim& a, const Claim& b) {
+  XMOE_HD static constexpr bool before(const Claim& a, const Claim& b) {
     return a.rank != b.rank ? a.rank < b.rank : a.assignment < b.assignment;
   }
 };
@@ -37,7 +37,7 @@ struct RankThenToken {
 /// The larger score, whatever the rank; then the lower token.
 struct Probability {
   static constexpr bool draws = false;
-  static constexpr bool before(const Claim& a, const Claim& b) {
+  XMOE_HD static constexpr bool before(const Claim& a, const Claim& b) {
     return a.score != b.score ? a.score > b.score : a.assignment < b.assignment;
   }
 };
@@ -45,7 +45,7 @@ struct Probability {
 /// Uniformly random, from the context's stream: the same seed keeps the same claims.
 struct Random {
   static constexpr bool draws = true;
-  static constexpr bool before(const Claim& a, const Claim& b) {
+  XMOE_HD static constexpr bool before(const Claim& a, const Claim& b) {
     return a.random != b.random ? a.random < b.random : a.assignment < b.assignment;
   }
 };

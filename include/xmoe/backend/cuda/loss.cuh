@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <xmoe/backend/cuda/loss_kernels.cuh>
+#include <xmoe/backend/cuda/traits.cuh>
 #include <xmoe/training/loss/load_balance.hpp>
 #include <xmoe/training/loss/z_loss.hpp>
 
@@ -32,6 +33,15 @@ template <>
 inline constexpr int over_kind<loss::over::NormalizedScores> = over_normalized_scores;
 template <>
 inline constexpr int over_kind<loss::over::SoftmaxOfLogits> = over_softmax_of_logits;
+
+template <class Counting, class Over>
+struct DeviceCode<loss::LoadBalance<Counting, Over>> {
+  static constexpr bool exists = over_kind<Over> >= 0;
+};
+template <>
+struct DeviceCode<loss::ZLoss> {
+  static constexpr bool exists = true;
+};
 
 template <class R>
 void finish_loss(cudaStream_t stream, const LossScratch<R>& scratch, int blocks, double* value) {

@@ -3,6 +3,7 @@
 #include <xmoe/backend/cuda/lanes.cuh>
 #include <xmoe/backend/cuda/routing.cuh>
 #include <xmoe/backend/cuda/tiles.cuh>
+#include <xmoe/core/math.hpp>
 #include <xmoe/core/order.hpp>
 #include <xmoe/router/score/identity.hpp>
 #include <xmoe/router/score/sigmoid.hpp>
@@ -24,7 +25,7 @@ template <class R>
 inline constexpr int most_lanes = 128 / static_cast<int>(sizeof(R));
 
 template <class R>
-inline constexpr R minus_infinity = -std::numeric_limits<R>::infinity();
+inline constexpr R minus_infinity = -math::infinity<R>;
 
 // --- Scores. Experts beyond the last get 0.
 

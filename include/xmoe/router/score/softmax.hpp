@@ -22,7 +22,7 @@ struct Softmax {
     for (index e = 1; e < n; ++e) {
       top = logits[e] > top ? logits[e] : top;
     }
-    if (top == -std::numeric_limits<R>::infinity()) {
+    if (top == -math::infinity<R>) {
       bool empty = true;
       for (index e = 0; e < n; ++e) {
         empty = empty && logits[e] == top;

@@ -25,7 +25,7 @@ struct SoftmaxPicked {
       const R z = row.logits[row.chosen[r]];
       top = z > top ? z : top;
     }
-    if (top == -std::numeric_limits<R>::infinity()) {
+    if (top == -math::infinity<R>) {
       for (index r = 0; r < n; ++r) {
         weights[r] = R(0);
       }
