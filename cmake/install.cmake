@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
 set(xmoe_package_dir ${CMAKE_INSTALL_DATADIR}/cmake/xmoe)
-install(TARGETS xmoe EXPORT xmoe-targets FILE_SET HEADERS)
+install(TARGETS xmoe xmoe_cuda EXPORT xmoe-targets FILE_SET HEADERS)
 install(EXPORT xmoe-targets NAMESPACE xmoe:: DESTINATION ${xmoe_package_dir})
 
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/xmoe-config-version.cmake

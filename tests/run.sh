@@ -35,6 +35,10 @@ configure=(cmake --preset "$preset")
 case $preset in
   clang | asan | tsan) configure+=(-D "CMAKE_CXX_COMPILER=$(find_clang)") ;;
 esac
+nvcc=$(find_nvcc)
+if [[ -n $nvcc && -z ${CUDACXX:-} ]]; then
+  export CUDACXX=$nvcc
+fi
 log="build/$preset/configure.log"
 mkdir -p "build/$preset"
 if ! "${configure[@]}" >"$log" 2>&1; then

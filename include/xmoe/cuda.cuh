@@ -29,5 +29,6 @@
 #include <xmoe/dispatch/dropless.hpp>
 #include <xmoe/dispatch/with_placeholder.hpp>
 
+#include <xmoe/backend/cuda/handle.cuh>
 #include <xmoe/backend/cuda/moe_layer.cuh>
 #include <xmoe/backend/cuda/train.cuh>

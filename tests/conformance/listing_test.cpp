@@ -61,6 +61,7 @@ const std::map<std::string, std::string>& elsewhere() {
       {"core/run.hpp", "layer/training_test.cpp"},
       {"core/scratch_pool.hpp", "threads/determinism_test.cpp"},
       {"backend/cuda/call.cuh", "cuda/moe_layer_call_test.cpp"},
+      {"interop/device_layer.hpp", "cuda/handle_test.cpp"},
       {"backend/cuda/capacity_claims.cuh", "cuda/capacity_test.cpp"},
       {"backend/cuda/combine_kernels.cuh", "cuda/combine_test.cpp"},
       {"backend/cuda/dispatch.cuh", "cuda/moe_layer_test.cpp"},

@@ -51,7 +51,8 @@ build() {
 # A project of the given kind with the program inside.
 project() {
   mkdir "$work/$1"
-  cp "$here/$1/CMakeLists.txt" "$here/program/"*.[ch]pp "$work/$1"
+  cp "$here/program/"*.[ch]pp "$work/$1"
+  cp "$here/$1/"* "$work/$1"
 }
 
 # Installs the library into $work/prefix, moved there afterwards: packages can be relocated.
@@ -155,6 +156,24 @@ case_fast_math() {
   "$cxx" -std=c++20 -I "$repository/include" -isystem "$eigen" -O2 -ffast-math \
     "$here/fast_math/main.cpp" -pthread -o "$work/refusals"
   "$work/refusals" || fail "a NaN got through"
+}
+
+# Two .cu files and a .cpp: they link, agree on the handle, and without a device say so.
+case_cuda() {
+  local nvcc out
+  nvcc=$(find_nvcc)
+  [[ -n $nvcc ]] || exit 77
+  install_library
+  project cuda
+  cmake -S "$work/cuda" -B "$work/cuda/build" -G Ninja -D CMAKE_CXX_COMPILER="$cxx" \
+    -D CMAKE_CUDA_COMPILER="$nvcc" -D CMAKE_CUDA_ARCHITECTURES=80 \
+    -D CMAKE_PREFIX_PATH="$work/prefix" >"$work/log" 2>&1 || { cat "$work/log"; fail "configure"; }
+  cmake --build "$work/cuda/build" -j 2 >"$work/log" 2>&1 || { cat "$work/log"; fail "build"; }
+  ! grep -i warning "$work/log" || fail "warnings"
+  out=$("$work/cuda/build/program") || fail "the program failed"
+  echo "$out"
+  [[ $(grep -cE '^(the device agrees with the CPU|no device: xmoe::cuda::Backend: .*)$' <<<"$out") == 2 ]] ||
+    fail "neither a result nor a reason"
 }
 
 # The comparison notices a wrong number, a missing one, and one that is not a number.

@@ -42,6 +42,19 @@ need_clang() {
   fi
 }
 
+# nvcc, or nothing: it is never installed. XMOE_NVCC names another one.
+find_nvcc() {
+  local name names=(nvcc /usr/local/cuda/bin/nvcc /usr/local/cuda*/bin/nvcc)
+  if [[ -n ${XMOE_NVCC:-} ]]; then
+    names=("$XMOE_NVCC")
+  fi
+  for name in "${names[@]}"; do
+    if command -v "$name" 2>/dev/null; then
+      return
+    fi
+  done
+}
+
 # Installs what was found missing, or says what to install.
 install_missing() {
   if [[ ${#missing[@]} -eq 0 ]]; then

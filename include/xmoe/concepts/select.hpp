@@ -13,7 +13,7 @@ struct SelectRow {
   VectorView<std::int32_t> chosen;      ///< room for max_assignments(1, E) ids, best first
   VectorView<Candidate<R>> candidates;  ///< [E] scratch
 
-  index experts() const { return scores.size(); }
+  XMOE_HD index experts() const { return scores.size(); }
   XMOE_HD SelectionKey<R> key(index expert) const {
     return {bias.size() == 0 ? scores[expert] : scores[expert] + bias[expert]};
   }

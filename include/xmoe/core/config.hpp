@@ -3,6 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#if __cplusplus < 202002L
+#error "xmoe needs C++20: -std=c++20, for nvcc too"
+#endif
+
 // The macros of the library, all of them. Users may define XMOE_CHECKED; the rest is ours.
 
 #if defined(XMOE_CHECKED)
