@@ -129,6 +129,12 @@ TEST_CASE("the checker reports each broken rule", "[static]") {
     bad.add("router/gate/cosine.hpp", "::gate", "#include <xmoe/core/view.hpp>\n");
     CHECK(bad.broken() == Rules{"umbrella"});
   }
+  SECTION("forgotten in the umbrella of CUDA") {
+    bad.add("backend/cuda/sort.cuh", "::cuda", "");
+    bad.add("backend/cuda/route.cuh", "::cuda", "");
+    bad.add("cuda.cuh", "", "#include <xmoe/backend/cuda/sort.cuh>\n");
+    CHECK(bad.broken() == Rules{"umbrella"});
+  }
   SECTION("CUDA in a .hpp") {
     bad.add("backend/cuda/backend.cuh", "::cuda", "");
     bad.add("moe_layer.hpp", "",

@@ -7,6 +7,15 @@
 #include <memory>
 #include <mutex>
 
+namespace xmoe::inline XMOE_ABI::cuda::detail {
+
+/// A policy, or, where it has no code and that has been reported, another one that has: so that it
+/// stays one error.
+template <class Policy, class StandIn>
+using Supported = std::conditional_t<DeviceCode<Policy>::exists, Policy, StandIn>;
+
+}  // namespace xmoe::inline XMOE_ABI::cuda::detail
+
 namespace xmoe::inline XMOE_ABI {
 
 /// The same layer on a CUDA device: x, y and all that lies between are in device memory.
@@ -40,9 +49,13 @@ class MoeLayer<Router, Expert, Dispatch, Cuda<S, Math>> {
                 "xmoe::MoeLayer: this Expert does not run on Cuda traits; see xmoe::supports");
   static_assert(supports<Dispatch, traits>,
                 "xmoe::MoeLayer: this Dispatch does not run on Cuda traits; see xmoe::supports");
-  using RouterCode = cuda::detail::DeviceCode<Router>;
-  using ExpertCode = cuda::detail::DeviceCode<Expert>;
-  using DispatchCode = cuda::detail::DeviceCode<Dispatch>;
+  using RouterOnDevice =
+      cuda::detail::Supported<Router, xmoe::Router<gate::Linear, score::Softmax, select::TopK>>;
+  using ExpertOnDevice = cuda::detail::Supported<Expert, expert::Ffn<>>;
+  using DispatchOnDevice = cuda::detail::Supported<Dispatch, dispatch::Dropless>;
+  using RouterCode = cuda::detail::DeviceCode<RouterOnDevice>;
+  using ExpertCode = cuda::detail::DeviceCode<ExpertOnDevice>;
+  using DispatchCode = cuda::detail::DeviceCode<DispatchOnDevice>;
   using Call = cuda::detail::Call;
   using R = typename traits::routing;
 
@@ -59,9 +72,9 @@ class MoeLayer<Router, Expert, Dispatch, Cuda<S, Math>> {
     Expert expert{};
     Dispatch dispatch{};
   };
-  using Weights = cuda::detail::DeviceWeights<Router, Expert, S, R>;
-  using Gradients = cuda::DeviceGradients<Router, Expert, traits>;
-  using Tape = cuda::DeviceTape<Expert, traits>;
+  using Weights = cuda::detail::DeviceWeights<RouterOnDevice, ExpertOnDevice, S, R>;
+  using Gradients = cuda::DeviceGradients<RouterOnDevice, ExpertOnDevice, traits>;
+  using Tape = cuda::DeviceTape<ExpertOnDevice, traits>;
 
   /// Zeros for weights; see `initialize` and cuda::upload.
   explicit MoeLayer(Sizes sizes, Config config = {}, backend_type backend = backend_type())

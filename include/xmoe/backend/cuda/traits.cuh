@@ -4,6 +4,16 @@
 #include <xmoe/backend/cuda/tiles.cuh>
 #include <xmoe/core/traits.hpp>
 
+namespace xmoe::inline XMOE_ABI::cuda::detail {
+
+/// Device code of a policy: specialised beside each. The general one: there is none.
+template <class Policy>
+struct DeviceCode {
+  static constexpr bool exists = false;
+};
+
+}  // namespace xmoe::inline XMOE_ABI::cuda::detail
+
 namespace xmoe::inline XMOE_ABI {
 
 /// Traits of a layer on a CUDA device.
@@ -30,16 +40,6 @@ struct Cuda {
   /// Traits of the CPU on which weights get their starting values, and of what is compared with.
   using host_traits = Cpu<sum_type<Scalar>, Scalar>;
 };
-
-namespace cuda::detail {
-
-/// Device code of a policy: specialised beside each. The general one: there is none.
-template <class Policy>
-struct DeviceCode {
-  static constexpr bool exists = false;
-};
-
-}  // namespace cuda::detail
 
 /// On a device a policy runs where there is code for it; nothing falls back to the host.
 template <class Policy, class S, class Math>
