@@ -5,7 +5,6 @@
 #include <xmoe/backend/cuda/readback.cuh>
 
 #include <memory>
-#include <mutex>
 
 namespace xmoe::inline XMOE_ABI::cuda::detail {
 
@@ -84,8 +83,7 @@ class MoeLayer<Router, Expert, Dispatch, Cuda<S, Math>> {
     cuda::detail::check_numbers("xmoe::MoeLayer", sizes);
     weights_ = make_weights<Weights>();
     numbers_ = cuda::count(weights_.parameters());
-    shared_ = std::make_unique<Shared>();
-    shared_->report = cuda::DeviceBuffer<cuda::detail::Report>(1, uninitialized);
+    shared_ = std::make_unique<cuda::detail::SharedState>();
     shared_->report.fill(stream(), 0xff);
   }
 
@@ -266,13 +264,6 @@ class MoeLayer<Router, Expert, Dispatch, Cuda<S, Math>> {
   }
 
  private:
-  /// What calls of several threads share.
-  struct Shared {
-    std::mutex mutex;
-    cuda::DeviceWorkspace scratch;
-    cuda::DeviceBuffer<cuda::detail::Report> report;
-  };
-
   // --- the pipeline; every step also runs on measuring memory, where it only takes --------------
 
   cuda::DeviceRouting<R> decide(Call& call, const Batch& batch) const {
@@ -395,7 +386,7 @@ class MoeLayer<Router, Expert, Dispatch, Cuda<S, Math>> {
   backend_type backend_;
   Weights weights_;
   index numbers_ = 0;  ///< in all tensors
-  std::unique_ptr<Shared> shared_;
+  std::unique_ptr<cuda::detail::SharedState> shared_;
 };
 
 }  // namespace xmoe::inline XMOE_ABI

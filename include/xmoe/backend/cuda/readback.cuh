@@ -5,6 +5,8 @@
 #include <xmoe/core/routing.hpp>
 #include <xmoe/metrics/statistics.hpp>
 
+#include <mutex>
+
 /// What crosses between device and host because somebody asked for it. Each waits for the stream.
 namespace xmoe::inline XMOE_ABI::cuda::detail {
 
@@ -43,6 +45,13 @@ void write_report(cudaStream_t stream, const DeviceRouting<R>& routing, const De
                   Report* report) {
   launch(stream, report_kernel<R>, Grid{}, 1u, 0, routing, plan, report);
 }
+
+/// What calls of several threads on one layer share.
+struct SharedState {
+  std::mutex mutex;
+  DeviceWorkspace scratch;
+  DeviceBuffer<Report> report{1, uninitialized};
+};
 
 /// Throws value_error, and forgets it, if a bad logit was noted.
 inline Report read_report(cudaStream_t stream, DeviceBuffer<Report>& memory, index outputs) {
