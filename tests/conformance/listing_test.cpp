@@ -91,7 +91,10 @@ const std::set<std::string>& no_mirrors() {
       "cuda/emulation_faults_test.cpp",  "cuda/emulation_races_test.cpp",
       "cuda/emulation_runtime_test.cpp", "cuda/emulation_trace_test.cpp",
       "cuda/moe_layer_call_test.cpp",    "cuda/moe_layer_narrow_test.cpp",
-      "cuda/route_races_test.cpp"};
+      "cuda/moe_layer_races_test.cpp",   "cuda/route_races_test.cpp",
+      "cuda/grouped_races_test.cpp",     "cuda/traffic_grouped_test.cpp",
+      "cuda/traffic_router_test.cpp",    "cuda/traffic_rows_test.cpp",
+      "cuda/gpu_check_test.cpp"};
   return all;
 }
 

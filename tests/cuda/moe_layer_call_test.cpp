@@ -116,6 +116,68 @@ TEMPLATE_TEST_CASE("device layer: the same bits for any order of threads, device
   }
 }
 
+TEMPLATE_TEST_CASE("device layer: any stride and alignment, the same bits", "[cuda][layer]", float,
+                   double, bfloat16, half) {
+  using S = TestType;
+  using L = LayerOn<Cuda<S>>;
+  const Case c = case_of({37, 5, 24, 40});
+  const ThroughCopies<L> held(c.setup);
+  const auto want = forward(held, c, 37);
+  const auto numbers = rounded<S>(c.x.values);
+  for (const index stride : {25, 32}) {
+    std::vector<S> wide(static_cast<std::size_t>(37 * stride), S(7.f));
+    for (index t = 0; t < 37; ++t) {
+      std::copy_n(numbers.begin() + t * 24, 24, wide.begin() + t * stride);
+    }
+    const OnDevice<S> x(wide, 1), y(wide, 1);  // one number behind an aligned address
+    held.layer.forward(typename L::ConstMatrix(matrix(x, 37, 24, stride)),
+                       matrix(y, 37, 24, stride));
+    const auto all = y.numbers();
+    std::vector<S> got;
+    for (index t = 0; t < 37; ++t) {
+      got.insert(got.end(), all.begin() + t * stride, all.begin() + t * stride + 24);
+      CHECK(number(all[static_cast<std::size_t>((t + 1) * stride - 1)]) == 7.0);  // gaps are left
+    }
+    CHECK(bytes(got) == want);
+  }
+}
+
+TEST_CASE("device layer: jitter and random priorities are the CPU's", "[cuda][layer]") {
+  using D = dispatch::CapacityBy<priority::Random>;
+  Case c = case_of({45, 7, 24, 40});
+  c.setup.capacity = {true, 0.6, 1, reference::Priority::rank_then_probability, {}};
+  ThroughCopies<LayerOn<Cuda<float>, D>> device(c.setup);
+  auto host = make_layer<LayerOn<Cpu<float>, D>>(c.setup);
+  device.layer.config().router.gate.jitter = host.config().router.gate.jitter = 0.3f;
+  const Numbers<float> x(c.x), dy(c.dy);
+  Numbers<float> y(45, 24), dx(45, 24);
+  const OnDevice<float> there(rounded<float>(c.x.values)), dy_there(rounded<float>(c.dy.values));
+  const OnDevice<float> y_there(rounded<float>(c.x.values)), dx_there(rounded<float>(c.x.values));
+  decltype(host)::Tape host_tape;
+  std::remove_cvref_t<decltype(device.layer)>::Tape tape;
+  auto gradients = host.make_gradients();
+  auto sums = device.layer.make_gradients();
+  std::vector<std::uint8_t> last;
+  for (const std::uint64_t stream : {1u, 2u}) {
+    host.record(x.view(), y.view(), host_tape, {9, stream});
+    host.backward(host_tape, dy.view(), dx.view(), gradients);
+    const cuda::DeviceMatrix<const float> in(matrix(there, 45, 24)), up(matrix(dy_there, 45, 24));
+    device.layer.record(in, matrix(y_there, 45, 24), tape, {9, stream});
+    device.layer.backward(tape, up, matrix(dx_there, 45, 24), sums);
+    const auto got = bytes(y_there.numbers());
+    CHECK(got == bytes(std::vector<float>(y.view().data(), y.view().data() + 45 * 24)));
+    CHECK(got != last);
+    last = got;
+    check_close<float>("dx", widened(dx_there.numbers()), numbers(dx.view()), 100);
+  }
+  std::vector<double> a(7 * 24), b(a);
+  sums.parameters()[0].store(nullptr, std::span<double>(a));
+  std::vector<float> want(7 * 24);
+  gradients.parameters()[0].as<float>().store(std::span<float>(want));
+  check_close<float>("gate", a, widened(want), 100);
+  CHECK(magnitude(a) > 0.1);
+}
+
 TEST_CASE("device layer: with its own workspace a call neither allocates, copies nor waits",
           "[cuda][layer]") {
   using L = LayerOn<Cuda<float>, dispatch::Capacity>;

@@ -59,8 +59,8 @@ constexpr auto propagate = NonFinite::propagate;
 
 TEMPLATE_TEST_CASE("route: ids, scores and weights have the CPU's bits", "[cuda]", float, double) {
   using R = TestType;
-  for (const int experts : {1, 2, 8, 33, 128}) {
-    for (const int tokens : {0, 1, 31, 32, 33, 257}) {
+  for (const int experts : emulation::sizes({1, 2, 8, 33, 128}, {1, 8, 33, 128})) {
+    for (const int tokens : emulation::sizes({0, 1, 31, 32, 33, 257}, {0, 33})) {
       if (tokens == 257 && experts > 33) {
         continue;
       }
@@ -226,8 +226,8 @@ void check_backward(const S& score_, const W& weigh_, const Logits<R>& l, int k,
 
 TEMPLATE_TEST_CASE("route: backward has the CPU's bits", "[cuda]", float, double) {
   using R = TestType;
-  for (const int experts : {1, 2, 8, 33, 128, 300}) {
-    for (const int tokens : {0, 1, 33}) {
+  for (const int experts : emulation::sizes({1, 2, 8, 33, 128, 300}, {2, 33, 300})) {
+    for (const int tokens : emulation::sizes({0, 1, 33}, {0, 33})) {
       const auto plain = random_logits<R>(tokens, experts, 21);
       const auto masked = with_mask(plain, 22);
       const int k = experts < 3 ? experts : 3;

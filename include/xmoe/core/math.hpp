@@ -96,9 +96,14 @@ template <class S>
 XMOE_HD inline S sum(const S* a, index n) {
   constexpr index lanes = 128 / static_cast<index>(sizeof(S));
   S sums[static_cast<std::size_t>(lanes)] = {};
-  for (index i = 0; i < n; i += lanes) {
-    const index count = n - i < lanes ? n - i : lanes;
-    for (index j = 0; j < count; ++j) {
+  index i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    for (index j = 0; j < lanes; ++j) {
+      sums[j] += a[i + j];
+    }
+  }
+  for (index j = 0; j < lanes; ++j) {
+    if (i + j < n) {
       sums[j] += a[i + j];
     }
   }

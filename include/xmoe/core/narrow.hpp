@@ -6,6 +6,33 @@
 
 namespace xmoe::inline XMOE_ABI {
 
+namespace detail {
+// On a device each conversion is one instruction, with the same result but for which NaN it is.
+#if defined(__CUDA_ARCH__)
+inline constexpr bool converts = true;
+__device__ __forceinline__ std::uint16_t bfloat16_bits(float value) {
+  std::uint16_t bits;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+  return bits;
+}
+__device__ __forceinline__ std::uint16_t half_bits(float value) {
+  std::uint16_t bits;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+  return bits;
+}
+__device__ __forceinline__ float half_value(std::uint16_t bits) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+  return value;
+}
+#else
+inline constexpr bool converts = false;
+XMOE_HD constexpr std::uint16_t bfloat16_bits(float) { return 0; }
+XMOE_HD constexpr std::uint16_t half_bits(float) { return 0; }
+XMOE_HD constexpr float half_value(std::uint16_t) { return 0.f; }
+#endif
+}  // namespace detail
+
 /// 16-bit storage of weights: the upper half of a float, 8 bits of exponent, 8 of precision.
 /// Rounds to nearest, ties to even; NaN stays NaN, too large numbers become infinite. From double
 /// by way of float.
@@ -14,6 +41,10 @@ struct bfloat16 {
 
   constexpr bfloat16() = default;
   XMOE_HD constexpr explicit bfloat16(float value) {
+    if (detail::converts && !__builtin_is_constant_evaluated()) {
+      bits = detail::bfloat16_bits(value);
+      return;
+    }
     const auto b = __builtin_bit_cast(std::uint32_t, value);
     const bool nan = (b & 0x7fffffffu) > 0x7f800000u;
     const std::uint32_t rounded = nan ? b | 0x00400000u : b + 0x7fffu + ((b >> 16) & 1u);
@@ -39,6 +70,10 @@ struct half {
 
   constexpr half() = default;
   XMOE_HD constexpr explicit half(float value) {
+    if (detail::converts && !__builtin_is_constant_evaluated()) {
+      bits = detail::half_bits(value);
+      return;
+    }
     const auto b = __builtin_bit_cast(std::uint32_t, value);
     const auto sign = static_cast<std::uint16_t>((b >> 16) & 0x8000u);
     const std::uint32_t magnitude = b & 0x7fffffffu;
@@ -57,6 +92,9 @@ struct half {
   }
   XMOE_HD constexpr explicit half(double value) : half(static_cast<float>(value)) {}
   XMOE_HD constexpr explicit operator float() const {
+    if (detail::converts && !__builtin_is_constant_evaluated()) {
+      return detail::half_value(bits);
+    }
     const std::uint32_t sign = (bits & 0x8000u) << 16;
     const std::uint32_t exponent = bits & 0x7c00u;
     const std::uint32_t magnitude = bits & 0x7fffu;

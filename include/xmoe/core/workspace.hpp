@@ -84,9 +84,7 @@ class BasicWorkspace {
   void clear() { used_ = 0; }
 
  private:
-  static constexpr index round_up(index bytes) {
-    return (bytes + unit - 1) / unit * unit;
-  }
+  static constexpr index round_up(index bytes) { return (bytes + unit - 1) / unit * unit; }
 
   Memory memory_;
   index used_ = 0;

@@ -1,7 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every kernel of the grouped products, for every scalar, arithmetic, tile and epilogue that the
 // library launches: what the gates on registers, local memory and instructions look at. Compiled,
-// never run. -D XMOE_GATE_MATH=Simt|TensorCore -D XMOE_GATE_SCALAR=... picks one kind.
+// never run.
+//
+// Compiled in pieces (check.sh). The kernels for operands that are not aligned differ from the
+// others in how they load, neither in their sums nor in their epilogues: bfloat16's are made for
+// every target, those of the other kinds for sm_80 only. The longest pieces first.
+// piece half          MATH=TensorCore SCALAR=xmoe::half ALIGNED=true
+// piece bfloat16      MATH=TensorCore SCALAR=xmoe::bfloat16
+// piece tf32          MATH=TensorCore SCALAR=float ALIGNED=true
+// piece float         MATH=Simt SCALAR=float ALIGNED=true
+// piece double        MATH=Simt SCALAR=double ALIGNED=true
+// piece half_odd      MATH=TensorCore SCALAR=xmoe::half ALIGNED=false sm_80
+// piece tf32_odd      MATH=TensorCore SCALAR=float ALIGNED=false sm_80
+// piece float_odd     MATH=Simt SCALAR=float ALIGNED=false sm_80
+// piece double_odd    MATH=Simt SCALAR=double ALIGNED=false sm_80
 #include <xmoe/backend/cuda/grouped_ffn.cuh>
 #include <xmoe/expert/activation.hpp>
 
@@ -51,16 +64,18 @@ struct All {
     put(to,
         grouped_ffn_kernel<typename Paired::up, typename Paired::down, StoreGlu<Silu, S>, Output>);
   }
-  static void all(void (**to)()) {
-    rows<Large, true>(to);
-    rows<Small, true>(to);
-    rows<Small, false>(to);
-    weights<Large, true>(to);
-    weights<Small, false>(to);
-    ffn<true>(to);
-    ffn<false>(to);
-    put(to, grouped_column_sums_kernel<S, S, float, Sum>);
-    put(to, grouped_row_dots_kernel<S, Sum>);
+  template <bool Aligned>
+  static void part(void (**to)()) {
+    rows<Small, Aligned>(to);
+    ffn<Aligned>(to);
+    if constexpr (Aligned) {
+      rows<Large, true>(to);
+      weights<Large, true>(to);
+      put(to, grouped_column_sums_kernel<S, S, float, Sum>);
+      put(to, grouped_row_dots_kernel<S, Sum>);
+    } else {
+      weights<Small, false>(to);
+    }
   }
 
  private:
@@ -70,16 +85,14 @@ struct All {
   }
 };
 
-#if defined(XMOE_GATE_SCALAR)
-
-void take(void (**to)()) { All<XMOE_GATE_MATH, XMOE_GATE_SCALAR>::all(to); }
+#if defined(XMOE_GATE_ALIGNED)
+void take(void (**to)()) {
+  All<XMOE_GATE_MATH, XMOE_GATE_SCALAR>::template part<XMOE_GATE_ALIGNED>(to);
+}
 #else
 void take(void (**to)()) {
-  All<Simt, float>::all(to);
-  All<Simt, double>::all(to);
-  All<TensorCore, float>::all(to);
-  All<TensorCore, xmoe::bfloat16>::all(to);
-  All<TensorCore, xmoe::half>::all(to);
+  All<XMOE_GATE_MATH, XMOE_GATE_SCALAR>::template part<true>(to);
+  All<XMOE_GATE_MATH, XMOE_GATE_SCALAR>::template part<false>(to);
 }
 #endif
 

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every kernel from the gate to the plan, of combine, losses and optimizers, for every scalar and
 // the library's policies: what the gates on registers, local memory and instructions look at.
-// Compiled, never run. -D XMOE_GATE_SCALAR=float|double|xmoe::bfloat16|xmoe::half picks one.
+// Compiled, never run.
+//
+// Compiled in pieces (check.sh). What reads logits and scores only is the same kernel for float,
+// bfloat16 and half, and is made once, with float.
+// piece float     SCALAR=float
+// piece double    SCALAR=double
+// piece bfloat16  SCALAR=xmoe::bfloat16
+// piece half      SCALAR=xmoe::half
 #include <xmoe/backend/cuda/capacity.cuh>
 #include <xmoe/backend/cuda/combine.cuh>
 #include <xmoe/backend/cuda/gate.cuh>
@@ -76,15 +83,8 @@ struct All {
   static void balance(const DeviceLoss<R>& a) {
     add_loss(nullptr, loss::LoadBalance<loss::counting::FirstChoice, Over>{}, a, nullptr);
   }
-  static void all() {
-    const DeviceRouting<R> r;
-    const DevicePlan p;
+  static void routing(const DeviceRouting<R>& r, const DevicePlan& p) {
     routers({}, {});
-    gate({}, {});
-    rows<S>(r, p, {}, {}, {}, {});
-    if constexpr (!std::is_same_v<S, Sum>) {
-      rows<Sum>(r, p, {}, {}, {}, {});
-    }
     capacity<priority::RankThenProbability>(r, p);
     capacity<priority::RankThenToken>(r, p);
     capacity<priority::Probability>(r, p);
@@ -93,20 +93,23 @@ struct All {
     balance<loss::over::NormalizedScores>({});
     balance<loss::over::SoftmaxOfLogits>({});
     add_loss(nullptr, loss::ZLoss{}, DeviceLoss<R>{}, nullptr);
+  }
+  static void all() {
+    const DeviceRouting<R> r;
+    const DevicePlan p;
+    if constexpr (std::is_same_v<S, R>) {
+      routing(r, p);
+    }
+    gate({}, {});
+    rows<S>(r, p, {}, {}, {}, {});
+    if constexpr (!std::is_same_v<S, Sum>) {
+      rows<Sum>(r, p, {}, {}, {}, {});
+    }
     optimizer_step(nullptr, DeviceTrained<S>{}, SgdStep<Sum>{});
     optimizer_step(nullptr, DeviceTrained<S>{}, AdamStep<Sum>{});
   }
 };
 
-#if defined(XMOE_GATE_SCALAR)
 void take() { All<XMOE_GATE_SCALAR>::all(); }
-#else
-void take() {
-  All<float>::all();
-  All<double>::all();
-  All<bfloat16>::all();
-  All<half>::all();
-}
-#endif
 
 }  // namespace gates

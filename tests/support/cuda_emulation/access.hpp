@@ -5,6 +5,7 @@
 #include <cstdio>
 
 namespace emulation::detail {
+EMULATION_TRUSTED_BEGIN
 
 inline void refuse_access(const void* address, std::size_t bytes, const char* why,
                           const Place& place) {
@@ -37,4 +38,5 @@ inline void access(const void* address, std::size_t bytes, std::size_t alignment
   }
 }
 
+EMULATION_TRUSTED_END
 }  // namespace emulation::detail

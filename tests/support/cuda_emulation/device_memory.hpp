@@ -29,7 +29,6 @@ class DeviceMemory {
       throw std::bad_alloc();
     }
     base_ = static_cast<unsigned char*>(p);
-    poison(base_, reserved);
   }
 
   /// Null: no room.
@@ -157,6 +156,7 @@ class DeviceMemory {
     constexpr std::size_t step = std::size_t{1} << 20;
     const std::size_t rounded = (end + step - 1) / step * step;
     if (rounded > reached_) {
+      poison(base_ + reached_, rounded - reached_);  // what lies beyond cannot be touched at all
       reached_ = rounded;
       protect();
     }

@@ -10,10 +10,11 @@
 #include <utility>
 
 namespace emulation::detail {
+EMULATION_TRUSTED_BEGIN
 
 /// Runs the blocks of a launch one after another, the threads of a block as fibers. One engine a
 /// host thread. A thread runs until it waits; then the next in the queue goes on, without a detour
-/// through the host.
+/// through the host. Lanes that have met go on at once, without a seed.
 class Engine {
  public:
   static constexpr unsigned most_threads = 1024;
@@ -52,6 +53,7 @@ class Engine {
     queue_[tail_++ % most_threads] = &thread;
   }
   void wake(Thread** threads, std::size_t count);
+  void wake_first(Thread** threads, std::size_t count);
   void wait(State state, const char* what, const Place& place);
   void begin(Thread& thread);
   Context* after_return(Thread& thread);
@@ -91,6 +93,7 @@ inline Engine& engine() {
   return instance;
 }
 
+EMULATION_TRUSTED_END
 }  // namespace emulation::detail
 
 #include "engine_block.hpp"

@@ -5,6 +5,7 @@
 // How a launch and its blocks run.
 
 namespace emulation::detail {
+EMULATION_TRUSTED_BEGIN
 
 /// Memory whose addresses stand for orderings, alive until the launch ends; only for the thread
 /// sanitizer.
@@ -234,4 +235,5 @@ inline void Engine::run(const Job& job) {
   }
 }
 
+EMULATION_TRUSTED_END
 }  // namespace emulation::detail

@@ -8,6 +8,7 @@
 
 namespace emulation {
 namespace detail {
+EMULATION_TRUSTED_BEGIN
 
 struct MatrixRow {
   std::uint16_t elements[8];
@@ -158,6 +159,7 @@ inline void mma(const char* name, void (*finish)(Warp&, unsigned), float (&d)[4]
   __builtin_memcpy(d, sums.c, sizeof(d));
 }
 
+EMULATION_TRUSTED_END
 }  // namespace detail
 
 /// `row`: where the lane's row of eight 16-bit elements lies; of lanes beyond 8 * matrices: unused.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstddef>
+#include <initializer_list>
+#include <vector>
 
 // What the sanitizers have to be told about fibers. Without a sanitizer everything here is empty.
 
@@ -59,6 +61,31 @@ void AnnotateIgnoreSyncEnd(const char* file, int line);
 #else
 #define EMULATION_UNCHECKED __attribute__((noinline))
 #endif
+
+/// Between these two the emulation's own functions stand, which the address and undefined behavior
+/// sanitizers do not look at: they would take most of the time, in builds without optimization.
+/// What kernels touch is touched elsewhere.
+#if EMULATION_ASAN && defined(__clang__)
+#define EMULATION_PRAGMA(...) _Pragma(#__VA_ARGS__)
+#define EMULATION_TRUSTED_BEGIN                                                               \
+  EMULATION_PRAGMA(clang attribute push(__attribute__((no_sanitize("address", "undefined"))), \
+                                        apply_to = function))
+#define EMULATION_TRUSTED_END _Pragma("clang attribute pop")
+#else
+#define EMULATION_TRUSTED_BEGIN
+#define EMULATION_TRUSTED_END
+#endif
+
+namespace emulation {
+
+/// Sizes that a test goes through: `all`, or `some` where a sanitizer makes everything ten times
+/// slower and looks for other errors than wrong numbers.
+inline std::vector<int> sizes([[maybe_unused]] std::initializer_list<int> all,
+                              [[maybe_unused]] std::initializer_list<int> some) {
+  return EMULATION_ASAN || EMULATION_TSAN ? some : all;
+}
+
+}  // namespace emulation
 
 namespace emulation::detail {
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 namespace emulation::detail {
+EMULATION_TRUSTED_BEGIN
 
 /// The dynamic shared memory of the running block: as long as the launch asked for, to the byte,
 /// aligned to 128, all ones (NaN) until something is stored.
@@ -72,4 +73,5 @@ class SharedMemory {
   std::vector<unsigned char*> old_;
 };
 
+EMULATION_TRUSTED_END
 }  // namespace emulation::detail

@@ -9,6 +9,7 @@
 #include <vector>
 
 namespace emulation::detail {
+EMULATION_TRUSTED_BEGIN
 
 inline constexpr unsigned warp_size = 32;
 
@@ -124,4 +125,5 @@ class Shuffler {
   std::uint64_t state_ = 0;
 };
 
+EMULATION_TRUSTED_END
 }  // namespace emulation::detail

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+EMULATION_TRUSTED_BEGIN
 namespace emulation {
 
 enum class Access : unsigned char { load, store, shared_load, shared_store };
@@ -168,5 +169,6 @@ inline void trace_end_launch() {
 }  // namespace detail
 
 }  // namespace emulation
+EMULATION_TRUSTED_END
 
 #include "trace_counting.hpp"

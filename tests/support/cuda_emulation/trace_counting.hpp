@@ -6,6 +6,7 @@
 
 // How the tracer turns single accesses into requests, sectors and wavefronts.
 
+EMULATION_TRUSTED_BEGIN
 namespace emulation {
 
 inline Trace::Trace() {
@@ -135,3 +136,4 @@ inline std::string Trace::report() const {
 }
 
 }  // namespace emulation
+EMULATION_TRUSTED_END

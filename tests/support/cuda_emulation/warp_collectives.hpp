@@ -7,6 +7,7 @@
 // The warp functions that CUDA names *_sync. A lane that takes no part gives all ones (NaN).
 
 namespace emulation::detail {
+EMULATION_TRUSTED_BEGIN
 
 /// `In` goes into the lane's slot, `Out` comes from it.
 template <class Out, class In>
@@ -158,6 +159,7 @@ void finish_match(Warp& warp, unsigned arrived) {
   });
 }
 
+EMULATION_TRUSTED_END
 }  // namespace emulation::detail
 
 #define EMULATION_HERE ::std::source_location place = ::std::source_location::current()

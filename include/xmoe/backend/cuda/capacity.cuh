@@ -75,21 +75,23 @@ XMOE_KERNEL void XMOE_LAUNCH_BOUNDS(capacity_threads, 4)
   }
 }
 
-/// What the sort of all wishes takes.
+/// What the sort of all wishes takes. Parts begin where sectors do.
 struct CapacityScratch {
   int *offsets, *token, *slot, *limit;
   void* sort;
 
+  static std::size_t whole_sectors(std::size_t count) { return (count + 7) / 8 * 8; }
+  static std::size_t head(int experts) { return whole_sectors(unsigned(experts) + 2u); }
   static std::size_t most_rows(int tokens, int width) {
-    return static_cast<std::size_t>(tokens) * static_cast<std::size_t>(width);
+    return whole_sectors(static_cast<std::size_t>(tokens) * static_cast<std::size_t>(width));
   }
   static std::size_t numbers(int tokens, int experts, int width) {
-    return static_cast<std::size_t>(experts) + 2 + 2 * most_rows(tokens, width);
+    return head(experts) + 2 * most_rows(tokens, width);
   }
   static CapacityScratch in(void* memory, const DevicePlan& plan) {
     int* const first = static_cast<int*>(memory);
     const std::size_t rows = most_rows(plan.tokens, plan.width);
-    int* const token = first + plan.experts + 2;
+    int* const token = first + head(plan.experts);
     return {first, token, token + rows, first + plan.experts + 1, token + 2 * rows};
   }
 };

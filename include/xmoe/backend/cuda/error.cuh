@@ -18,6 +18,7 @@ inline void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) {
     return;
   }
+  static_cast<void>(cudaGetLastError());  // it is said now, and not to be found by the next call
   cuda_error problem;
   problem.code = static_cast<int>(status);
   std::snprintf(problem.text_, error::capacity, "%s: %s (%s)", what, cudaGetErrorName(status),

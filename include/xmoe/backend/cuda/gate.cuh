@@ -76,6 +76,23 @@ void gate_input_gradient(cudaStream_t stream, const R* dlogits, const DeviceGate
   });
 }
 
+namespace detail {
+
+/// Stretches of tokens that the weights' gradient is cut into: enough blocks to fill a device, but
+/// at least 256 tokens each.
+inline int gate_parts(int tokens, int experts, int dim) {
+  const index tiles = experts <= 8 ? (dim + 127) / 128
+                                   : static_cast<index>((experts + 63) / 64) * ((dim + 63) / 64);
+  const index wanted = tiles < 1 ? 1 : (512 + tiles - 1) / tiles;
+  const index longest = (tokens + 255) / 256;
+  const index parts = wanted < longest ? wanted : longest;
+  return static_cast<int>(parts < 1 ? 1 : (parts > 32 ? 32 : parts));
+}
+
+inline unsigned gate_sum_blocks(index count) { return static_cast<unsigned>((count + 255) / 256); }
+
+}  // namespace detail
+
 /// Scratch of gate_weight_gradient.
 template <class R>
 std::size_t gate_scratch_bytes(int tokens, int experts, int dim) {
@@ -107,12 +124,12 @@ void gate_weight_gradient(cudaStream_t stream, const R* dlogits, const DeviceMat
       const auto a = detail::gate_operand<Along::outer>(
           DeviceMatrix<const R>(dlogits, tokens, experts), detail::TokensOnly{valid});
       const auto b = detail::gate_operand<Along::outer>(x, edit);
-      const detail::StoreGateWeights<R> out{parts == 1 ? gradient.weight : sums,
-                                            parts == 1 ? gradient.ld : dim,
-                                            static_cast<index>(experts) * dim,
-                                            experts,
-                                            dim,
-                                            parts == 1 && accumulate};
+      R* const to = parts == 1 ? gradient.weight : sums;
+      const int ld = parts == 1 ? gradient.ld : dim;
+      const bool aligned = reinterpret_cast<std::uintptr_t>(to) % 16 == 0 && ld % chunk_of<R> == 0;
+      const detail::StoreGateWeights<R> out{to,      ld,  static_cast<index>(experts) * dim,
+                                            experts, dim, parts == 1 && accumulate,
+                                            aligned};
       detail::launch_gate<Tile>(stream, a, b, experts, dim, tokens, out, parts);
     };
     if (experts <= 8) {

@@ -145,22 +145,9 @@ struct StoreGateWeights {
   int ld;
   index part_size;
   int experts, dim;
-  bool add;  ///< sums start from what is there
+  bool add;      ///< sums start from what is there
+  bool aligned;  ///< rows and parts begin at multiples of 16 bytes
 
-  template <class Product, class F>
-  XMOE_DEVICE void each(int row, int col, int part, const F& f) const {
-    XMOE_UNROLL
-    for (int i = 0; i < Product::tile::RM; ++i) {
-      XMOE_UNROLL
-      for (int j = 0; j < Product::tile::RN; ++j) {
-        const int e = row + Product::A::at(Product::place_a(), i);
-        const int d = col + Product::B::at(Product::place_b(), j);
-        if (e < experts && d < dim) {
-          f(out + part * part_size + static_cast<index>(e) * ld + d, i, j);
-        }
-      }
-    }
-  }
   template <class Product, int RM, int RN>
   XMOE_DEVICE void start(int row, int col, int part, Run<Run<R, RN>, RM>& sums) const {
     if (add) {
@@ -173,15 +160,53 @@ struct StoreGateWeights {
   }
 
  private:
+  template <class Product, class F>
+  XMOE_DEVICE void each(int row, int col, int part, const F& f) const {
+    constexpr int N = Product::tile::RN < chunk_of<R> ? Product::tile::RN : chunk_of<R>;
+    XMOE_UNROLL
+    for (int i = 0; i < Product::tile::RM; ++i) {
+      XMOE_UNROLL
+      for (int j = 0; j < Product::tile::RN; j += N) {
+        const int e = row + Product::A::at(Product::place_a(), i);
+        const int d = col + Product::B::at(Product::place_b(), j);
+        R* const at = out + part * part_size + static_cast<index>(e) * ld + d;
+        if (e < experts && aligned && d + N <= dim) {
+          f.template operator()<N>(at, i, j);
+        } else {
+          XMOE_UNROLL
+          for (int n = 0; n < N; ++n) {
+            if (e < experts && d + n < dim) {
+              f.template operator()<1>(at + n, i, j + n);
+            }
+          }
+        }
+      }
+    }
+  }
   template <int RM, int RN>
   struct Fetch {
     Run<Run<R, RN>, RM>& sums;
-    XMOE_DEVICE void operator()(const R* from, int i, int j) const { sums[i][j] = load<R>(from); }
+    template <int N>
+    XMOE_DEVICE void operator()(const R* from, int i, int j) const {
+      const auto pack = load<Pack<R, N>>(from);
+      XMOE_UNROLL
+      for (int n = 0; n < N; ++n) {
+        sums[i][j + n] = pack.v[n];
+      }
+    }
   };
   template <int RM, int RN>
   struct Put {
     const Run<Run<R, RN>, RM>& sums;
-    XMOE_DEVICE void operator()(R* to, int i, int j) const { store(to, sums[i][j]); }
+    template <int N>
+    XMOE_DEVICE void operator()(R* to, int i, int j) const {
+      Pack<R, N> pack;
+      XMOE_UNROLL
+      for (int n = 0; n < N; ++n) {
+        pack.v[n] = sums[i][j + n];
+      }
+      store(to, pack);
+    }
   };
 };
 
@@ -220,19 +245,6 @@ void launch_gate(cudaStream_t stream, const OperandA& a, const OperandB& b, int 
          Product::shared_bytes, a, b, depth, ceil_div(ceil_div(depth, parts), Tile::K) * Tile::K,
          out);
 }
-
-/// Stretches of tokens that the weights' gradient is cut into: enough blocks to fill a device, but
-/// at least 256 tokens each.
-inline int gate_parts(int tokens, int experts, int dim) {
-  const index tiles = experts <= 8 ? (dim + 127) / 128
-                                   : static_cast<index>((experts + 63) / 64) * ((dim + 63) / 64);
-  const index wanted = tiles < 1 ? 1 : (512 + tiles - 1) / tiles;
-  const index longest = (tokens + 255) / 256;
-  const index parts = wanted < longest ? wanted : longest;
-  return static_cast<int>(parts < 1 ? 1 : (parts > 32 ? 32 : parts));
-}
-
-inline unsigned gate_sum_blocks(index count) { return static_cast<unsigned>((count + 255) / 256); }
 
 /// weight[e,d] (+)= sums of the parts in order.
 template <class R>

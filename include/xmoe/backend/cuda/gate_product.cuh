@@ -74,14 +74,14 @@ struct GateSide {
       const int q = i * Tile::threads + thread_index();
       const int row = (by_depth ? outer : first) + q / line_chunks;
       const int col = (by_depth ? first : outer) + q % line_chunks * chunk;
-      const S* const p = from.data + row * from.stride + col;
+      const index place = row * from.stride + col;  // of memory only where it is there
       const bool there = q < total && row < from.rows;
       if (there && from.aligned && col + chunk <= from.cols) {
-        to[i] = load<Pack<S, chunk>>(p);
+        to[i] = load<Pack<S, chunk>>(from.data + place);
       } else {
         XMOE_UNROLL
         for (int j = 0; j < chunk; ++j) {
-          to[i].v[j] = there && col + j < from.cols ? load<S>(p + j) : S();
+          to[i].v[j] = there && col + j < from.cols ? load<S>(from.data + place + j) : S();
         }
       }
     }
@@ -149,16 +149,10 @@ struct GateProduct {
   static constexpr std::size_t shared_bytes =
       2 * static_cast<std::size_t>(A::size + B::size) * sizeof(R);
   static constexpr int columns = Tile::N / Tile::RN;
-  static constexpr int rows = Tile::M / Tile::RM;
 
-  /// Which thread of the rows' side, of the columns' side: neighbours differ where neighbours lie
-  /// side by side in memory.
-  static XMOE_DEVICE int place_a() {
-    return B::by_depth ? thread_index() % rows : thread_index() / columns;
-  }
-  static XMOE_DEVICE int place_b() {
-    return B::by_depth ? thread_index() / rows : thread_index() % columns;
-  }
+  /// Which thread of the rows' side, of the columns' side: neighbours store side by side.
+  static XMOE_DEVICE int place_a() { return thread_index() / columns; }
+  static XMOE_DEVICE int place_b() { return thread_index() % columns; }
 
   static XMOE_DEVICE void run(const OperandA& a, const OperandB& b, int row, int col, int begin,
                               int end, R* memory, Run<Run<R, Tile::RN>, Tile::RM>& sums) {

@@ -31,11 +31,12 @@ struct LossScratch {
   LossScratch(void* memory, int experts)
       : partial(static_cast<double*>(memory)),
         unit(partial + most_loss_blocks),
-        share(unit + 1),
+        share(unit + 4),  // at a sector's begin
+
         slope(reinterpret_cast<R*>(share + experts)),
         counts(reinterpret_cast<int*>(slope + experts)) {}
   static std::size_t bytes(int experts) {
-    return (most_loss_blocks + 1) * sizeof(double) +
+    return (most_loss_blocks + 4) * sizeof(double) +
            static_cast<std::size_t>(experts) * (sizeof(double) + sizeof(R) + sizeof(int));
   }
 };
