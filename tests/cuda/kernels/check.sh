@@ -78,7 +78,7 @@ for target in "${targets[@]}"; do
   echo "$target $here/twins/local_memory.cu $out/local_memory.$target"
 done >>"$out/jobs"
 
-for program in check twins; do
+for program in check twins traffic; do
   g++ -std=c++20 -O1 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wsign-conversion -Werror \
     -o "$out/$program" "$here/$program.cpp" &
   running+=($!)
@@ -94,6 +94,7 @@ if [[ ${1:-} == --update ]]; then
   git diff --stat -- "$here/bounds.txt"
   exit
 fi
+"$out/traffic" >build/docs/traffic.txt
 "$out/check" --page build/docs/traffic.txt "$here/bounds.txt" "${stems[@]}" >build/docs/cuda.md
 "$out/check" "$here/bounds.txt" "${stems[@]}"
 "$out/twins" "$here/bounds.txt" "$out/gemm_kernels.bfloat16.sm_80" "$out/gemm_kernels.float.sm_80" \

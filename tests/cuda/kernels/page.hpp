@@ -80,9 +80,10 @@ inline std::string rounded(double value) {
 
 inline void floors(std::ostream& out, const std::vector<Traffic>& all) {
   out << "\n## Bytes, operations, and the least time they can take\n\n"
-         "Bytes are those that the kernel asks for, counted under emulation. The least time on a\n"
-         "device is the longer of bytes over bandwidth and operations over peak rate, in\n"
-         "microseconds; M: memory is the limit, A: arithmetic. Nothing here is a measured time.\n"
+         "Bytes have to come from and go to memory even with perfect caches, by the formulas that\n"
+         "tests hold the kernels to under emulation. The least time on a device is the longer of\n"
+         "bytes over bandwidth and operations over peak rate, in microseconds; M: memory is the\n"
+         "limit, A: arithmetic. Nothing here is a measured time.\n"
          "The devices' figures are their vendors':\n\n"
          "| device | TB/s | TFLOP/s tensor cores, 16 bits | tf32 | float | double |\n"
          "|---|--:|--:|--:|--:|--:|\n";
