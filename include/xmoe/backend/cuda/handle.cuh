@@ -55,10 +55,10 @@ class HeldLayer final : public portable::DeviceLayer {
 
   Counts record(Rows<const float> x, Rows<float> y, std::uint64_t step) override {
     check_rows("record", "y", y.rows, x.rows);
-    upload(x, x_);
+    upload(x, recorded_x_);
     fit(y_, x.rows);
-    layer_.record(typename Layer::ConstMatrix(matrix(x_, x.rows)), matrix(y_, x.rows), tape_,
-                  Random{step, 1});
+    layer_.record(typename Layer::ConstMatrix(matrix(recorded_x_, x.rows)), matrix(y_, x.rows),
+                  tape_, Random{step, 1});
     recorded_ = x.rows;
     return download(Mode::train, y);
   }
@@ -69,8 +69,9 @@ class HeldLayer final : public portable::DeviceLayer {
     check_rows("backward", "dy", dy.rows, recorded_);
     check_rows("backward", "dx", dx.rows, recorded_);
     upload(dy, dy_);
-    layer_.backward(tape_, matrix(dy_, dy.rows), matrix(y_, dy.rows), gradients_);
-    download(dx);
+    fit(dx_, dy.rows);
+    layer_.backward(tape_, matrix(dy_, dy.rows), matrix(dx_, dy.rows), gradients_);
+    download(dx_, dx);
   }
   void zero_gradients() override { gradients_.zero(); }
   void store_gradient(const std::string& name, float* numbers,
@@ -129,10 +130,10 @@ class HeldLayer final : public portable::DeviceLayer {
     }
     to.upload(stream(), staging_);
   }
-  void download(Rows<float> to) {
+  void download(const DeviceBuffer<S>& from, Rows<float> to) {
     const index dim = layer_.sizes().model_dim;
     staging_.resize(static_cast<std::size_t>(to.rows * dim));
-    y_.download(stream(), staging_);
+    from.download(stream(), staging_);
     for (index t = 0; t < to.rows; ++t) {
       for (index d = 0; d < dim; ++d) {
         to.data[t * to.stride + d] =
@@ -142,7 +143,7 @@ class HeldLayer final : public portable::DeviceLayer {
   }
   Counts download(Mode mode, Rows<float> to) {
     const Summary s = layer_.summary(mode);
-    download(to);
+    download(y_, to);
     return {s.tokens, s.wanted, s.kept, s.dropped, s.capacity};
   }
 
@@ -151,7 +152,8 @@ class HeldLayer final : public portable::DeviceLayer {
   typename Layer::Tape tape_;
   index recorded_ = -1;
   std::unique_ptr<Adam> adam_;
-  DeviceBuffer<S> x_, y_, dy_;
+  DeviceBuffer<S> x_, y_, dy_, dx_;
+  DeviceBuffer<S> recorded_x_;  ///< the tape looks at it until backward
   std::vector<S> staging_;
 };
 
