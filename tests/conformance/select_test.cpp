@@ -22,9 +22,14 @@ template <class R, class P>
 void check_choice(const P& policy, const std::vector<R>& scores, const std::vector<index>& got) {
   const index experts = static_cast<index>(scores.size());
   const std::set<index> distinct(got.begin(), got.end());
-  CHECK_FALSE(got.empty());
+  const R forbidden = -std::numeric_limits<R>::infinity();
+  CHECK(got.empty() ==
+        std::all_of(scores.begin(), scores.end(), [&](R s) { return s == forbidden; }));
   CHECK(distinct.size() == got.size());
-  CHECK((*distinct.begin() >= 0 && *distinct.rbegin() < experts));
+  for (const index e : distinct) {
+    CHECK((e >= 0 && e < experts));
+    CHECK(scores[static_cast<std::size_t>(e)] != forbidden);
+  }
   CHECK(static_cast<index>(got.size()) <= policy.max_assignments(1, experts));
   CHECK(policy.max_assignments(1, experts) <= experts);
   CHECK(policy.max_assignments(7, experts) == 7 * policy.max_assignments(1, experts));

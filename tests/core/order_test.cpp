@@ -28,6 +28,12 @@ std::vector<std::int32_t> sorted(const std::vector<R>& scores) {
     const R y = scores[static_cast<std::size_t>(b)];
     return x == x && (y != y || x > y);
   });
+  order.erase(std::remove_if(order.begin(), order.end(),
+                             [&](std::int32_t e) {
+                               return scores[static_cast<std::size_t>(e)] ==
+                                      -std::numeric_limits<R>::infinity();
+                             }),
+              order.end());
   return order;
 }
 
@@ -39,8 +45,8 @@ std::vector<std::int32_t> handed_out(const std::vector<R>& scores) {
   }
   Descending<R> next({candidates.data(), static_cast<xmoe::index>(candidates.size())});
   std::vector<std::int32_t> order;
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    order.push_back(next.next().expert());
+  for (std::int32_t expert = -1; next.next(expert);) {
+    order.push_back(expert);
   }
   return order;
 }
@@ -102,6 +108,11 @@ TEMPLATE_TEST_CASE("candidates come out best first, each once", "[core][order]",
       CHECK(handed_out(scores) == sorted(scores));
     }
   }
+  // -Inf is not handed out, NaN is, at the end
+  const R inf = std::numeric_limits<R>::infinity();
+  const R nan = std::numeric_limits<R>::quiet_NaN();
+  CHECK(handed_out<R>({-inf, nan, R(-7), -inf, inf}) == std::vector<std::int32_t>{4, 2, 1});
+  CHECK(handed_out<R>({-inf, -inf}).empty());
   // the comparison notices a swap
   std::vector<R> scores = {R(1), R(2), R(2)};
   CHECK(handed_out(scores) == std::vector<std::int32_t>{1, 2, 0});

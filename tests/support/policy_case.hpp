@@ -192,24 +192,33 @@ std::vector<R> scores_of(const P& score, const std::vector<R>& logits) {
   return scores;
 }
 
-/// The choice of a policy for one row of scores.
+/// The choice of a policy for one row of scores; a logit of -Inf masks an expert.
 template <class R, class P, class... Own>
-std::vector<index> chosen_by(const P& select, const std::vector<R>& scores, const Own&... own) {
+std::vector<index> chosen_from(const P& select, const std::vector<R>& logits,
+                               const std::vector<R>& scores, xmoe::RowSite site,
+                               const Own&... own) {
   const index experts = static_cast<index>(scores.size());
   std::vector<std::int32_t> ids(static_cast<std::size_t>(select.max_assignments(1, experts)), -7);
   std::vector<xmoe::Candidate<R>> candidates(scores.size());
-  const xmoe::SelectRow<R> row{in(scores), {}, out(ids), out(candidates)};
+  std::vector<R> changed(scores.size());
+  const xmoe::SelectRow<R> row{in(scores), {},           out(ids), out(candidates),
+                               in(logits), out(changed), site};
   const index count = select.row(row, own...);
   REQUIRE(count <= static_cast<index>(ids.size()));
   return {ids.begin(), ids.begin() + count};
+}
+template <class R, class P, class... Own>
+std::vector<index> chosen_by(const P& select, const std::vector<R>& scores, const Own&... own) {
+  return chosen_from(select, {}, scores, {}, own...);
 }
 
 /// The weights that a policy gives to a choice.
 template <class R, class P>
 std::vector<R> weights_by(const P& weigh, const std::vector<R>& logits,
-                          const std::vector<R>& scores, const std::vector<std::int32_t>& chosen) {
+                          const std::vector<R>& scores, const std::vector<std::int32_t>& chosen,
+                          xmoe::RowSite site = {}) {
   std::vector<R> weights(chosen.size(), std::numeric_limits<R>::quiet_NaN());
-  weigh.row(xmoe::WeighRow<R>{in(logits), in(scores), in(chosen)}, out(weights));
+  weigh.row(xmoe::WeighRow<R>{in(logits), in(scores), in(chosen), site}, out(weights));
   return weights;
 }
 

@@ -10,6 +10,7 @@ struct WeighRow {
   VectorView<const R> logits;             ///< [E]
   VectorView<const R> scores;             ///< [E]; a selection bias is not in here
   VectorView<const std::int32_t> chosen;  ///< [n] best first
+  RowSite site{};
 };
 
 /// The weight of every chosen expert: fills weights [n].

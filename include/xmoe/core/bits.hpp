@@ -32,4 +32,9 @@ XMOE_HD constexpr bool is_nan_or_positive_infinity(double x) {
   return is_nan(x) || detail::bits_of(x) == 0x7ff0000000000000u;
 }
 
+XMOE_HD constexpr bool is_negative_infinity(float x) { return detail::bits_of(x) == 0xff800000u; }
+XMOE_HD constexpr bool is_negative_infinity(double x) {
+  return detail::bits_of(x) == 0xfff0000000000000u;
+}
+
 }  // namespace xmoe::inline XMOE_ABI

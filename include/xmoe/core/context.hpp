@@ -22,4 +22,19 @@ struct Context {
   bool training() const { return mode == Mode::train; }
 };
 
+/// Where a row function runs: on which token of the call, in which mode, with which random stream.
+/// The same for a token in forward and in backward, hence the same draws.
+struct RowSite {
+  index token = 0;
+  std::int32_t id = 0;  ///< Batch::ids of the token; 0 if there are none
+  Mode mode = Mode::infer;
+  Random random = {};  ///< base stream of the call: fork it with a number of your own
+
+  XMOE_HD constexpr bool training() const { return mode == Mode::train; }
+  /// Position of the token's draw for one expert (or of any number up to `of`) in a stream.
+  XMOE_HD constexpr std::uint64_t position(index i, index of) const {
+    return static_cast<std::uint64_t>(token * of + i);
+  }
+};
+
 }  // namespace xmoe::inline XMOE_ABI

@@ -38,6 +38,11 @@ XMOE_HD constexpr std::int64_t order_code(SelectionKey<R> key) {
   }
 }
 
+/// A key of -Inf: an expert that may not be chosen.
+template <class R>
+inline constexpr std::int64_t forbidden_code = sizeof(R) == 4 ? -std::int64_t{0x7f800000}
+                                                              : -std::int64_t{0x7ff0000000000000};
+
 /// An expert with its place in the order. `a < b`: a stands behind b. Ties: the lower index first.
 template <class R>
 struct Candidate {
@@ -48,6 +53,7 @@ struct Candidate {
     return {order_code(key), static_cast<std::int32_t>(expert)};
   }
   XMOE_HD constexpr std::int32_t expert() const { return id; }
+  XMOE_HD constexpr bool allowed() const { return code != forbidden_code<R>; }
   XMOE_HD friend constexpr bool operator<(Candidate a, Candidate b) {
     return a.code < b.code || (a.code == b.code && a.id > b.id);
   }
@@ -64,10 +70,11 @@ struct Candidate<float> {
   XMOE_HD constexpr std::int32_t expert() const {
     return static_cast<std::int32_t>(0xffffffffu - static_cast<std::uint32_t>(code & 0xffffffff));
   }
+  XMOE_HD constexpr bool allowed() const { return code >> 32 != forbidden_code<float>; }
   XMOE_HD friend constexpr bool operator<(Candidate a, Candidate b) { return a.code < b.code; }
 };
 
-/// Hands out the candidates of a row, best first.
+/// Hands out the candidates of a row, best first; never one whose key is -Inf.
 ///
 ///   cost   n picks of E: O(min(n, 16) E) by scanning, the rest O(E + n log E) from a heap
 template <class R>
@@ -76,8 +83,20 @@ class Descending {
   /// Reorders `candidates` once more than a few were asked for.
   XMOE_HD explicit Descending(VectorView<Candidate<R>> candidates) : all_(candidates) {}
 
-  /// The next one; at most size() calls.
-  XMOE_HD Candidate<R> next() {
+  /// The next expert; false if there is none left.
+  XMOE_HD bool next(std::int32_t& expert) {
+    while (given_ < all_.size()) {
+      const Candidate<R> candidate = advance();
+      if (candidate.allowed()) {
+        expert = candidate.expert();
+        return true;
+      }
+    }
+    return false;
+  }
+
+ private:
+  XMOE_HD Candidate<R> advance() {
     if (given_ < scans) {
       last_ = given_ == 0 ? best() : best_below(last_);
     } else {
@@ -90,7 +109,6 @@ class Descending {
     return last_;
   }
 
- private:
   static constexpr index scans = 16;
 
   static constexpr bool one_integer = sizeof(Candidate<R>) == sizeof(std::int64_t);

@@ -23,7 +23,9 @@ enum class NonFinite {
 ///
 ///   in      tokens; padding is skipped and gets no expert
 ///   out     Decision: logits, scores, routing (by token, best expert first)
-///   ties    the lower index; total order finite > -Inf > NaN
+///   ties    the lower index; total order finite > NaN; an expert with a logit of -Inf is masked
+///   and
+///           never chosen, a token without any other gets no expert
 ///   grad    through the weights; the choice is constant. Losses add dscores and dlogits
 ///   cost    the gate's product, then one pass over [T,E] in parallel over tokens
 ///   throws  value_error for non-finite logits (see NonFinite), bad hyper-parameters
@@ -38,7 +40,8 @@ struct Router {
   static_assert(
       Select<Sel>,
       "xmoe::Router: the third argument is not a Select: it needs row(SelectRow) const -> "
-      "index and max_assignments(tokens, experts); see <xmoe/concepts/select.hpp>");
+      "index, or batch(ctx, SelectBatch, routing), and max_assignments(tokens, experts); see "
+      "<xmoe/concepts/select.hpp>");
   static_assert(Weigh<W>,
                 "xmoe::Router: the fourth argument is not a Weigh: it needs row(WeighRow, weights) "
                 "const -> void; see <xmoe/concepts/weigh.hpp>");
@@ -128,16 +131,23 @@ struct Router {
                                              index experts) const {
     using R = typename Traits::routing;
     const index tokens = batch.x.rows();
-    const index width = max_assignments(1, experts);
+    const index width = RowSelect<Sel> ? max_assignments(1, experts) : 0;
     Decision<R> decision;
     decision.logits = {ctx.keep.template take<R>(tokens * experts), tokens, experts};
     decision.scores = {ctx.keep.template take<R>(tokens * experts), tokens, experts};
-    decision.routing = RoutingView<R>::take(ctx.keep, tokens, experts, tokens * width);
+    decision.routing =
+        RoutingView<R>::take(ctx.keep, tokens, experts, max_assignments(tokens, experts));
 
     const Workspace::Scope scope(ctx.workspace);
-    auto* candidates = ctx.workspace.template take<Candidate<R>>(ctx.backend.threads() * experts);
+    const index rows = RowSelect<Sel> ? ctx.backend.threads() * experts : 0;
+    auto* candidates = ctx.workspace.template take<Candidate<R>>(rows);
+    R* changed = ctx.workspace.template take<R>(rows);
     gate.forward(ctx, own.gate, batch, decision.logits);
     if (ctx.measuring()) {
+      if constexpr (BatchSelect<Sel>) {
+        select.batch(ctx, SelectBatch<R>{decision.scores, decision.logits, batch.valid, batch.ids},
+                     decision.routing);
+      }
       return decision;
     }
     refuse_nonfinite(ctx, MatrixView<const R>(decision.logits), batch);
@@ -147,17 +157,28 @@ struct Router {
     for_blocks(ctx, tokens, [&](index t, index worker) {
       const VectorView<R> scores = decision.scores.row(t);
       score.row(VectorView<const R>(decision.logits.row(t)), scores);
-      SelectRow<R> row{scores,
-                       {},
-                       {routing.expert + t * width, width},
-                       {candidates + worker * experts, experts}};
-      routing.offsets[t + 1] = batch.is_valid(t) ? choose(row, own.select) : 0;
+      if constexpr (RowSelect<Sel>) {
+        const SelectRow<R> row{scores,
+                               {},
+                               {routing.expert + t * width, width},
+                               {candidates + worker * experts, experts},
+                               decision.logits.row(t),
+                               {changed + worker * experts, experts},
+                               site(ctx, batch, t)};
+        routing.offsets[t + 1] = batch.is_valid(t) ? choose(row, own.select) : 0;
+      }
     });
-    pack(routing, width, batch);
+    if constexpr (RowSelect<Sel>) {
+      pack(routing, width, batch);
+    } else {
+      select.batch(ctx, SelectBatch<R>{decision.scores, decision.logits, batch.valid, batch.ids},
+                   routing);
+    }
     for_blocks(ctx, tokens, [&](index t, index) {
       const index begin = routing.begin(t);
       const index count = routing.end(t) - begin;
-      weigh.row(row_of(decision, t), VectorView<R>{routing.weight + begin, count});
+      weigh.row(row_of(decision, site(ctx, batch, t)),
+                VectorView<R>{routing.weight + begin, count});
       for (index a = begin; a < begin + count; ++a) {
         routing.score[a] = decision.scores(t, routing.expert[a]);
       }
@@ -189,9 +210,10 @@ struct Router {
         }
         const index begin = decision.routing.begin(t);
         const index count = decision.routing.end(t) - begin;
-        weigh.row_backward(
-            row_of(decision, t), VectorView<const R>{decision.routing.weight + begin, count},
-            VectorView<const R>{upstream.dweight.data() + begin, count}, dscores, dlogits.row(t));
+        weigh.row_backward(row_of(decision, site(ctx, batch, t)),
+                           VectorView<const R>{decision.routing.weight + begin, count},
+                           VectorView<const R>{upstream.dweight.data() + begin, count}, dscores,
+                           dlogits.row(t));
         score.row_backward(VectorView<const R>(decision.logits.row(t)),
                            VectorView<const R>(decision.scores.row(t)),
                            VectorView<const R>(dscores), dlogits.row(t));
@@ -213,7 +235,7 @@ struct Router {
     });
   }
   template <class R>
-  index choose(SelectRow<R> row, const auto& own) const {
+  index choose(const SelectRow<R>& row, const auto& own) const {
     if constexpr (requires { select.row(row, own); }) {
       return select.row(row, own);
     } else {
@@ -221,11 +243,16 @@ struct Router {
     }
   }
   template <class R>
-  static WeighRow<R> row_of(const Decision<R>& decision, index t) {
-    const index begin = decision.routing.begin(t);
-    return {decision.logits.row(t),
-            decision.scores.row(t),
-            {decision.routing.expert + begin, decision.routing.end(t) - begin}};
+  static WeighRow<R> row_of(const Decision<R>& decision, RowSite site) {
+    const index begin = decision.routing.begin(site.token);
+    return {decision.logits.row(site.token),
+            decision.scores.row(site.token),
+            {decision.routing.expert + begin, decision.routing.end(site.token) - begin},
+            site};
+  }
+  template <class Traits>
+  static RowSite site(const Context<Traits>& ctx, const auto& batch, index t) {
+    return {t, batch.id(t), ctx.mode, ctx.random};
   }
   /// Counts to offsets; closes the gaps between the tokens' stretches.
   template <class R>

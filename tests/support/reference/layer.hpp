@@ -61,7 +61,7 @@ inline Forward route(const Setup& setup, const Matrix& x) {
     }
     ++f.valid_tokens;
     const auto token = static_cast<std::size_t>(t);
-    const std::vector<index> outputs = setup.pinned ? (*setup.pinned)[token] : choose(router, s);
+    const std::vector<index> outputs = setup.pinned ? (*setup.pinned)[token] : choose(router, s, z);
     const Vector w = weigh(router, z, s, outputs);
     for (std::size_t r = 0; r < outputs.size(); ++r) {
       const index expert = router.placeholder ? outputs[r] - 1 : outputs[r];

@@ -83,10 +83,17 @@ inline bool comes_first(double a, index ia, double b, index ib) {
   return ia < ib;
 }
 
-/// The chosen outputs of one row, best first.
-inline std::vector<index> choose(const Router& router, const Vector& scores) {
+/// The chosen outputs of one row, best first. Logits of -Inf (none: no logits) and keys of -Inf
+/// mask.
+inline std::vector<index> choose(const Router& router, const Vector& scores,
+                                 const Vector& logits = {}) {
   const index outputs = static_cast<index>(scores.size());
   Vector key = scores;
+  for (index e = 0; e < outputs && !logits.empty(); ++e) {
+    if (rank_class(at(logits, e)) == 1) {
+      at(key, e) = at(logits, e);
+    }
+  }
   if (!router.selection_bias.empty()) {
     for (index e = 0; e < outputs; ++e) {
       at(key, e) += at(router.selection_bias, e);
@@ -94,6 +101,9 @@ inline std::vector<index> choose(const Router& router, const Vector& scores) {
   }
   std::vector<index> order;
   for (index e = 0; e < outputs; ++e) {  // insertion sort
+    if (rank_class(at(key, e)) == 1) {
+      continue;
+    }
     std::size_t place = 0;
     while (place < order.size() &&
            comes_first(at(key, order[place]), order[place], at(key, e), e)) {
@@ -101,9 +111,9 @@ inline std::vector<index> choose(const Router& router, const Vector& scores) {
     }
     order.insert(order.begin() + static_cast<index>(place), e);
   }
-  index limit = outputs;
+  index limit = static_cast<index>(order.size());
   if (router.select == Select::top_k) {
-    limit = std::min(router.k, outputs);
+    limit = std::min(router.k, limit);
   }
   if (router.max_experts > 0) {
     limit = std::min(limit, router.max_experts);

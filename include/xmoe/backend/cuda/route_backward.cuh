@@ -13,6 +13,8 @@ struct RouteGradient {
   const R* dscores = nullptr;           ///< [T,E] from losses; may be null
   const R* dlogits = nullptr;           ///< [T,E] from losses; may be null
   R* out = nullptr;                     ///< [T,E] gradient of the logits; zeros for padding
+  Mode mode = Mode::train;
+  Random random = {};  ///< as in forward
 };
 
 namespace detail {
@@ -48,12 +50,13 @@ struct GradientRow {
             first + 4 * experts + width,
             ids + r * (width | 1)};
   }
-  XMOE_DEVICE WeighRow<R> row(int experts, int first, int count) const {
-    return {{logits, experts}, {scores, experts}, {chosen + first, count}};
+  XMOE_DEVICE WeighRow<R> row(RowSite site, int experts, int first, int count) const {
+    return {{logits, experts}, {scores, experts}, {chosen + first, count}, site};
   }
   template <class Weigh>
-  XMOE_DEVICE void backward(const Weigh& weigh, int experts, int first, int count) const {
-    weigh.row_backward(row(experts, first, count), VectorView<const R>{weight + first, count},
+  XMOE_DEVICE void backward(const Weigh& weigh, RowSite site, int experts, int first,
+                            int count) const {
+    weigh.row_backward(row(site, experts, first, count), VectorView<const R>{weight + first, count},
                        VectorView<const R>{dweight + first, count}, VectorView<R>{dscores, experts},
                        VectorView<R>{dlogits, experts});
   }
@@ -102,10 +105,10 @@ XMOE_KERNEL void XMOE_LAUNCH_BOUNDS(route_threads, 2)
   XMOE_WARP_BARRIER(all_lanes);
   if (weighs_alone<Weigh>) {  // the ids of a token differ, and so do the places that are added to
     for (int r = lane; r < count; r += Lanes) {
-      row.backward(weigh, experts, r, 1);
+      row.backward(weigh, site_of(a, t), experts, r, 1);
     }
   } else if (lane == 0 && count > 0) {
-    row.backward(weigh, experts, 0, count);
+    row.backward(weigh, site_of(a, t), experts, 0, count);
   }
   XMOE_WARP_BARRIER(all_lanes);
   Run<R, Per> s, ds, dz;
@@ -150,7 +153,7 @@ XMOE_KERNEL void XMOE_LAUNCH_BOUNDS(route_threads, 2)
     const int count = gradient_count(a, token + thread_index());
     const auto row = GradientRow<R>::at(memory, thread_index(), rows, experts, width);
     if (count >= 0) {
-      row.backward(weigh, experts, 0, count);
+      row.backward(weigh, site_of(a, token + thread_index()), experts, 0, count);
       score.row_backward(
           VectorView<const R>{row.logits, experts}, VectorView<const R>{row.scores, experts},
           VectorView<const R>{row.dscores, experts}, VectorView<R>{row.dlogits, experts});

@@ -17,6 +17,8 @@ struct RouteArguments {
   DeviceRouting<R> routing;             ///< logits are read, the rest is written
   const std::uint8_t* valid = nullptr;  ///< [T] 0 = padding; null: all are tokens
   FirstNonfinite* nonfinite = nullptr;  ///< null: whatever comes is routed
+  Mode mode = Mode::infer;
+  Random random = {};  ///< base stream of the call
 };
 
 namespace detail {
@@ -30,6 +32,11 @@ struct RowPolicies {
   Own own;
 };
 
+/// Where the row functions of token `t` run; of RouteArguments and RouteGradient.
+template <class Arguments>
+XMOE_DEVICE RowSite site_of(const Arguments& a, int t) {
+  return {t, 0, a.mode, a.random};
+}
 template <class R>
 XMOE_DEVICE bool is_token(const RouteArguments<R>& a, int t) {
   return a.valid == nullptr || load<std::uint8_t>(a.valid + t) != 0;
@@ -92,11 +99,11 @@ XMOE_KERNEL void XMOE_LAUNCH_BOUNDS(route_threads, 2)
       store(a.routing.scores + row + e, s[i]);
     }
   }
-  const int count = pick_in_lanes<Lanes>(how, s, experts, active, chosen);
+  const int count = pick_in_lanes<Lanes>(how, z, s, experts, active, chosen);
   XMOE_WARP_BARRIER(all_lanes);
   if (!weighs_alone<Weigh>) {
     if (lane == 0 && count > 0) {
-      weigh.row(WeighRow<R>{{logits, experts}, {scores, experts}, {chosen, count}},
+      weigh.row(WeighRow<R>{{logits, experts}, {scores, experts}, {chosen, count}, site_of(a, t)},
                 VectorView<R>{weights, count});
     }
     XMOE_WARP_BARRIER(all_lanes);
@@ -110,7 +117,7 @@ XMOE_KERNEL void XMOE_LAUNCH_BOUNDS(route_threads, 2)
   const index first = static_cast<index>(t) * width;
   for (int r = lane; r < count; r += Lanes) {
     if (weighs_alone<Weigh>) {
-      weigh.row(WeighRow<R>{{logits, experts}, {scores, experts}, {chosen + r, 1}},
+      weigh.row(WeighRow<R>{{logits, experts}, {scores, experts}, {chosen + r, 1}, site_of(a, t)},
                 VectorView<R>{weights + r, 1});
     }
     const int expert = load_shared<int>(chosen + r);
@@ -127,7 +134,7 @@ XMOE_HD constexpr int odd_row(int experts) { return experts | 1; }
 /// Shared memory of one token in the kernel for any policy.
 template <class R>
 constexpr std::size_t any_row_bytes(int experts) {
-  return static_cast<std::size_t>(odd_row(experts)) * (2 * sizeof(R) + sizeof(Candidate<R>));
+  return static_cast<std::size_t>(odd_row(experts)) * (3 * sizeof(R) + sizeof(Candidate<R>));
 }
 /// Tokens of a block: as many rows as the ordinary shared memory holds, at least one.
 constexpr int any_rows(std::size_t row_bytes) {
@@ -146,6 +153,7 @@ XMOE_KERNEL void XMOE_LAUNCH_BOUNDS(route_threads, 2)
   auto* const candidates = reinterpret_cast<Candidate<R>*>(memory);
   R* const logits = reinterpret_cast<R*>(candidates + rows * pitch);
   R* const scores = logits + rows * pitch;
+  R* const changed = scores + rows * pitch;
   const int token = block_index() * rows;
   const int left = a.routing.tokens - token;
   const int here = left < rows ? left : rows;
@@ -167,14 +175,19 @@ XMOE_KERNEL void XMOE_LAUNCH_BOUNDS(route_threads, 2)
     policies.score.row(z, s);
     int count = 0;
     if (is_token(a, t)) {
-      SelectRow<R> row{
-          s, {}, {a.routing.expert + slots, width}, {candidates + thread_index() * pitch, experts}};
+      const SelectRow<R> row{s,
+                             {},
+                             {a.routing.expert + slots, width},
+                             {candidates + thread_index() * pitch, experts},
+                             z,
+                             {changed + thread_index() * pitch, experts},
+                             site_of(a, t)};
       if constexpr (requires { policies.select.row(row, policies.own); }) {
         count = static_cast<int>(policies.select.row(row, policies.own));
       } else {
         count = static_cast<int>(policies.select.row(row));
       }
-      policies.weigh.row(WeighRow<R>{z, s, {a.routing.expert + slots, count}},
+      policies.weigh.row(WeighRow<R>{z, s, {a.routing.expert + slots, count}, site_of(a, t)},
                          VectorView<R>{a.routing.weight + slots, count});
       for (int r = 0; r < count; ++r) {
         store(a.routing.score + slots + r, s[load<int>(a.routing.expert + slots + r)]);

@@ -148,7 +148,8 @@ template <class Score>
 concept ScoresInLanes = std::same_as<Score, score::Softmax> ||
     std::same_as<Score, score::Sigmoid> || std::same_as<Score, score::Identity>;
 
-/// What is compared: the order code, and below all of them what is taken. NaN is code 1 there.
+/// What is compared: the order code, and below all of them what is taken or may not be. NaN is
+/// code 1 there.
 template <class R>
 using Key = std::conditional_t<sizeof(R) == 4, int, long long>;
 template <class R>
@@ -164,8 +165,8 @@ XMOE_DEVICE Key<R> key_of(R value) {
 /// Chooses; lane 0 of the group writes ids to `chosen` [limit], in shared memory. Returns how many.
 /// A group that is not active chooses nothing.
 template <int Lanes, int Per, class R>
-XMOE_DEVICE int pick_in_lanes(const Picking<R>& how, const Run<R, Per>& s, int experts, bool active,
-                              int* chosen) {
+XMOE_DEVICE int pick_in_lanes(const Picking<R>& how, const Run<R, Per>& z, const Run<R, Per>& s,
+                              int experts, bool active, int* chosen) {
   using Group = LaneGroup<Lanes>;
   const int lane = Group::lane();
   Run<Key<R>, Per> key;
@@ -174,7 +175,9 @@ XMOE_DEVICE int pick_in_lanes(const Picking<R>& how, const Run<R, Per>& s, int e
     const int e = lane + i * Lanes;
     key[i] = taken<R>;
     if (e < experts) {
-      key[i] = key_of(how.bias == nullptr ? s[i] : s[i] + load<R>(how.bias + e));
+      const R value = how.bias == nullptr ? s[i] : s[i] + load<R>(how.bias + e);
+      const bool masked = is_negative_infinity(z[i]) || is_negative_infinity(value);
+      key[i] = masked ? taken<R> : key_of(value);
     }
   }
   int count = 0;
@@ -200,6 +203,7 @@ XMOE_DEVICE int pick_in_lanes(const Picking<R>& how, const Run<R, Per>& s, int e
     if (how.collects) {
       score = Group::from(score, expert % Lanes);
     }
+    more = more && top != taken<R>;
     if (more) {
       if (lane == 0) {
         store_shared(chosen + count, expert);

@@ -149,7 +149,7 @@ struct DeviceCode<Router<G, S, Sel, W>> {
     DeviceCode<G>::forward(call, policy.gate, own.gate, batch, routing.logits);
     if (!call.measuring()) {
       cuda::route(call.stream, policy, DeviceSelect<Sel, R>::view(own.select),
-                  RouteArguments<R>{routing, batch.mask(), nonfinite});
+                  RouteArguments<R>{routing, batch.mask(), nonfinite, call.mode, call.random});
     }
     return routing;
   }
@@ -163,7 +163,8 @@ struct DeviceCode<Router<G, S, Sel, W>> {
     R* const dz = call.workspace.take<R>(static_cast<index>(routing.tokens) * routing.experts);
     if (!call.measuring()) {
       route_backward(call.stream, policy.score, policy.weigh,
-                     RouteGradient<R>{routing, batch.mask(), dweight, dscores, dlogits, dz});
+                     RouteGradient<R>{routing, batch.mask(), dweight, dscores, dlogits, dz,
+                                      call.mode, call.random});
     }
     DeviceCode<G>::backward(call, policy.gate, own.gate, batch, static_cast<const R*>(dz),
                             gradients.gate, accumulate, dx);

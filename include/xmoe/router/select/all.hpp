@@ -14,10 +14,11 @@ struct All {
   template <class R>
   XMOE_HD index row(SelectRow<R> row) const {
     Descending<R> order = row.descending();
-    for (index r = 0; r < row.chosen.size(); ++r) {
-      row.chosen[r] = order.next().expert();
+    index count = 0;
+    while (count < row.chosen.size() && order.next(row.chosen[count])) {
+      ++count;
     }
-    return row.chosen.size();
+    return count;
   }
 };
 static_assert(Select<All>);

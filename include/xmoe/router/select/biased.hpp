@@ -35,9 +35,8 @@ struct Biased {
   }
 
   template <class R>
-  XMOE_HD index row(SelectRow<R> row, const auto& own) const {
-    row.bias = {own.bias.matrix(0), row.experts()};
-    return inner.row(row);
+  XMOE_HD index row(const SelectRow<R>& row, const auto& own) const {
+    return inner.row(row.shifted(VectorView<const R>{own.bias.matrix(0), row.experts()}));
   }
 
   void check(Sizes sizes) const { detail::check(inner, sizes); }

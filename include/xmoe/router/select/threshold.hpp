@@ -8,8 +8,8 @@ namespace xmoe::inline XMOE_ABI::select {
 /// The shortest prefix of the experts, best first, whose mass reaches `threshold`.
 ///
 /// Rank r is taken if r = 0, or if the scores of the ranks before it add up to less than the
-/// threshold (exclusive sum, strict comparison). Hence at least one expert; t <= 0 is top-1;
-/// t > 1 is every expert.
+/// threshold (exclusive sum, strict comparison). Hence at least one expert, if one is allowed;
+/// t <= 0 is top-1; t > 1 is every expert.
 ///
 ///   in      scores [E]: probabilities
 ///   out     1 .. min(E, max_experts) experts
@@ -48,10 +48,10 @@ struct Threshold {
     const index limit = row.chosen.size();
     R mass = R(0);
     index count = 0;
-    while (count < limit && (count == 0 || mass < static_cast<R>(threshold))) {
-      const std::int32_t expert = order.next().expert();
-      row.chosen[count++] = expert;
-      mass += row.scores[expert];
+    while (count < limit && (count == 0 || mass < static_cast<R>(threshold)) &&
+           order.next(row.chosen[count])) {
+      mass += row.scores[row.chosen[count]];
+      ++count;
     }
     return count;
   }

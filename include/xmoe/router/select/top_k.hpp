@@ -7,7 +7,7 @@ namespace xmoe::inline XMOE_ABI::select {
 /// The k experts with the largest scores.
 ///
 ///   in      scores [E]
-///   out     exactly k experts, also when scores are -Inf or NaN (those come last)
+///   out     k experts, those with NaN last; fewer only if fewer are allowed (a key of -Inf is not)
 ///   ties    the lower index first
 ///   grad    none: the choice counts as constant
 ///   cost    O(E) a chosen expert for the first 16, then O(log E)
@@ -20,10 +20,11 @@ struct TopK {
   template <class R>
   XMOE_HD index row(SelectRow<R> row) const {
     Descending<R> order = row.descending();
-    for (index r = 0; r < row.chosen.size(); ++r) {
-      row.chosen[r] = order.next().expert();
+    index count = 0;
+    while (count < row.chosen.size() && order.next(row.chosen[count])) {
+      ++count;
     }
-    return row.chosen.size();
+    return count;
   }
 
   void check(Sizes sizes) const {

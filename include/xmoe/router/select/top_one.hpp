@@ -17,8 +17,7 @@ struct TopOne {
 
   template <class R>
   XMOE_HD index row(SelectRow<R> row) const {
-    row.chosen[0] = row.descending().next().expert();
-    return 1;
+    return row.descending().next(row.chosen[0]) ? 1 : 0;
   }
 };
 static_assert(Select<TopOne>);
