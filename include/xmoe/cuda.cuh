@@ -7,6 +7,11 @@
 
 #include <xmoe/core/version.hpp>
 
+#include <xmoe/router/adjust/expert_dropout.hpp>
+#include <xmoe/router/adjust/gauss_noise.hpp>
+#include <xmoe/router/adjust/gumbel_noise.hpp>
+#include <xmoe/router/adjust/temper.hpp>
+#include <xmoe/router/gate/adjusted.hpp>
 #include <xmoe/router/gate/linear.hpp>
 #include <xmoe/router/router.hpp>
 #include <xmoe/router/score/identity.hpp>
@@ -14,11 +19,13 @@
 #include <xmoe/router/score/softmax.hpp>
 #include <xmoe/router/select/all.hpp>
 #include <xmoe/router/select/biased.hpp>
+#include <xmoe/router/select/draw.hpp>
 #include <xmoe/router/select/threshold.hpp>
 #include <xmoe/router/select/top_k.hpp>
 #include <xmoe/router/select/top_one.hpp>
 #include <xmoe/router/weigh/normalized.hpp>
 #include <xmoe/router/weigh/raw.hpp>
+#include <xmoe/router/weigh/sampled.hpp>
 #include <xmoe/router/weigh/softmax_picked.hpp>
 #include <xmoe/router/weigh/unit.hpp>
 
@@ -29,6 +36,7 @@
 #include <xmoe/dispatch/dropless.hpp>
 #include <xmoe/dispatch/with_placeholder.hpp>
 
+#include <xmoe/backend/cuda/adjust.cuh>
 #include <xmoe/backend/cuda/handle.cuh>
 #include <xmoe/backend/cuda/moe_layer.cuh>
 #include <xmoe/backend/cuda/train.cuh>

@@ -5,6 +5,12 @@
 
 #include <xmoe/core/version.hpp>
 
+#include <xmoe/router/adjust/expert_dropout.hpp>
+#include <xmoe/router/adjust/gauss_noise.hpp>
+#include <xmoe/router/adjust/gumbel_noise.hpp>
+#include <xmoe/router/adjust/mask.hpp>
+#include <xmoe/router/adjust/temper.hpp>
+#include <xmoe/router/gate/adjusted.hpp>
 #include <xmoe/router/gate/linear.hpp>
 #include <xmoe/router/router.hpp>
 #include <xmoe/router/score/identity.hpp>
@@ -12,11 +18,13 @@
 #include <xmoe/router/score/softmax.hpp>
 #include <xmoe/router/select/all.hpp>
 #include <xmoe/router/select/biased.hpp>
+#include <xmoe/router/select/draw.hpp>
 #include <xmoe/router/select/threshold.hpp>
 #include <xmoe/router/select/top_k.hpp>
 #include <xmoe/router/select/top_one.hpp>
 #include <xmoe/router/weigh/normalized.hpp>
 #include <xmoe/router/weigh/raw.hpp>
+#include <xmoe/router/weigh/sampled.hpp>
 #include <xmoe/router/weigh/softmax_picked.hpp>
 #include <xmoe/router/weigh/unit.hpp>
 

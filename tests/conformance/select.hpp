@@ -11,7 +11,8 @@ inline auto selects() {
                     Entry{"threshold", Threshold{2.f}}, Entry{"threshold", Threshold{0.95f, 3}},
                     Entry{"top_k", TopK{1}}, Entry{"top_k", TopK{2}}, Entry{"top_k", TopK{20}},
                     Entry{"top_one", TopOne{}}, Entry{"all", All{}},
-                    Entry{"biased", Biased<TopK>{{2}}}, Entry{"biased", Biased<Threshold>{{0.8f}}});
+                    Entry{"biased", Biased<TopK>{{2}}}, Entry{"biased", Biased<Threshold>{{0.8f}}},
+                    Entry{"draw", Draw{0.1f, 1}}, Entry{"draw", Draw{0.3f, 2}});
 }
 
 /// The policy with a k that `experts` allow.

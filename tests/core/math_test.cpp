@@ -115,6 +115,32 @@ TEMPLATE_TEST_CASE("dot and sum of any length", "[core][math]", float, double) {
   }
 }
 
+TEMPLATE_TEST_CASE("logarithm and cosine", "[core][math]", float, double) {
+  using S = TestType;
+  const double ulp = static_cast<double>(std::numeric_limits<S>::epsilon());
+  tests::Generator random(5);
+  double log_error = 0.0, cos_error = 0.0, swapped = 0.0;
+  for (int i = 0; i < 20000; ++i) {
+    const auto x = static_cast<S>(std::exp(20.0 * random.normal()));
+    const auto near_one = static_cast<S>(1.0 + 1e-3 * random.normal());
+    const auto u = static_cast<S>(static_cast<double>(random.below(1000001)) * 1e-6);
+    for (const S v : {x, near_one}) {
+      const double want = std::log(static_cast<double>(v));
+      const double error = std::abs(static_cast<double>(math::log(v)) - want);
+      log_error = std::max(log_error, error / std::max(0.5, std::abs(want)));
+    }
+    const double want = std::cos(6.283185307179586 * static_cast<double>(u));
+    cos_error = std::max(cos_error, std::abs(static_cast<double>(math::cos_turn(u)) - want));
+    swapped = std::max(swapped, std::abs(static_cast<double>(math::log(x)) - std::log2(x)));
+  }
+  CHECK(log_error < 3.0 * ulp);
+  CHECK(cos_error < 6.0 * ulp);
+  CHECK(swapped > 1.0);  // twin
+  CHECK(math::log(S(1)) == S(0));
+  CHECK(math::cos_turn(S(0)) == S(1));
+  CHECK(math::cos_turn(S(0.5)) == S(-1));
+}
+
 TEST_CASE("dot reads nothing behind its end", "[core][math]") {
   std::vector<float> a(100, 1.f);
   for (std::size_t i = 37; i < a.size(); ++i) {

@@ -70,6 +70,16 @@ struct Router {
       "xmoe::Router: this selector collects probability mass, but rows of the score do not sum to "
       "1; use score::Softmax");
 
+  static_assert(
+      [] {
+        if constexpr (requires { W::needs_draw; }) {
+          return requires { Sel::draws; };
+        }
+        return true;
+      }(),
+      "xmoe::Router: weigh::Midpoint and weigh::Heun estimate the gradient of a random choice; use "
+      "select::Draw");
+
   G gate{};
   S score{};
   Sel select{};
@@ -109,6 +119,13 @@ struct Router {
     detail::check(score, sizes);
     detail::check(select, sizes);
     detail::check(weigh, sizes);
+    if constexpr (requires { W::needs_draw; }) {
+      if (weigh.margin != select.margin) {
+        detail::fail<value_error>(
+            "xmoe::Router: the margin of select::Draw is %g, that of its weights %g: must be equal",
+            static_cast<double>(select.margin), static_cast<double>(weigh.margin));
+      }
+    }
   }
   /// What training needs on top: a way for the router to learn.
   void check_training(Sizes sizes) const {

@@ -90,9 +90,11 @@ template <class Policy>
 concept OwnsNothing = std::same_as<weights_of<Policy, Cpu<float>>, NoWeights>;
 
 template <class Select>
-inline constexpr bool select_has_code = OwnsNothing<Select>;
+inline constexpr bool select_has_code = RowSelect<Select>&& OwnsNothing<Select> && !requires {
+  Select::host_only;
+};
 template <class Inner>
-inline constexpr bool select_has_code<select::Biased<Inner>> = OwnsNothing<Inner>;
+inline constexpr bool select_has_code<select::Biased<Inner>> = select_has_code<Inner>;
 
 /// A router of four policies on the device. Scores, selectors and weighings run by their own row
 /// functions, which are host and device code.

@@ -36,6 +36,9 @@ struct Adjusted {
                MatrixView<typename Traits::routing> logits) const {
     inner.forward(ctx, own, batch, logits);
     if (!ctx.measuring()) {
+      if constexpr (requires { adjust.check_batch(batch); }) {
+        adjust.check_batch(batch);
+      }
       ctx.backend.for_each_row(logits.rows(), 32, [&](index t) {
         if (batch.is_valid(t)) {
           adjust.row(site(ctx, batch, t), logits.row(t));
