@@ -43,9 +43,8 @@ void check(const P& policy, const Logits<R>& l, Mode mode) {
                                                l.valid.empty() ? nullptr : valid.data(), mode,
                                                stream});
     REQUIRE(same_numbers(numbers.numbers(), want));
-    if (want.size() > 0) {
-      REQUIRE_FALSE(same_numbers(numbers.numbers(), one_bit_off(want)) &&
-                    want[want.size() / 2] == want[want.size() / 2]);
+    if (!want.empty() && !xmoe::is_nan(want[want.size() / 2])) {
+      REQUIRE_FALSE(same_numbers(numbers.numbers(), one_bit_off(want)));
     }
   }
 }
