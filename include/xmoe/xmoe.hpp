@@ -11,7 +11,11 @@
 #include <xmoe/router/adjust/mask.hpp>
 #include <xmoe/router/adjust/temper.hpp>
 #include <xmoe/router/gate/adjusted.hpp>
+#include <xmoe/router/gate/cosine.hpp>
 #include <xmoe/router/gate/linear.hpp>
+#include <xmoe/router/gate/noisy.hpp>
+#include <xmoe/router/gate/projected.hpp>
+#include <xmoe/router/lookup.hpp>
 #include <xmoe/router/router.hpp>
 #include <xmoe/router/score/identity.hpp>
 #include <xmoe/router/score/sigmoid.hpp>

@@ -45,6 +45,16 @@ Case<S, P> make_case(const P& policy, index experts, tests::Generator& random) {
   return {policy, experts, random};
 }
 
+/// Roundings in a logit: one a term, and those of the terms themselves where they are sums too.
+template <class P>
+index products(const P& policy) {
+  if constexpr (requires { policy.dim; }) {
+    return (dim + 1) * (policy.dim + 1);
+  } else {
+    return dim + 1;
+  }
+}
+
 TEST_CASE("gates: float as double, the same twice, every logit written", "[conformance]") {
   each(gates(), [](const auto& entry) {
     for (const index tokens : all_tokens) {
@@ -56,10 +66,11 @@ TEST_CASE("gates: float as double, the same twice, every logit written", "[confo
         const std::vector<double> want = wide.logits(x);
         const std::vector<float> got = narrow.logits(tests::narrow<float>(x));
         INFO(tokens << " tokens, " << experts << " experts");
-        tests::check_close<float>("logits", tests::wide(got), want, dim + 1);
+        tests::check_close<float>("logits", tests::wide(got), want, products(entry.policy));
         CHECK(tests::same_bits(got, narrow.logits(tests::narrow<float>(x))));
         if (tokens > 0) {
-          const double allowed = tests::tolerance<float>(dim + 1, tests::magnitude(want));
+          const double allowed =
+              tests::tolerance<float>(products(entry.policy), tests::magnitude(want));
           CHECK_FALSE(tests::difference(reference::Vector(want.size(), 0.0), want, allowed).close);
         }
         check_measured(narrow.work, [&](auto& ctx) {
@@ -101,6 +112,9 @@ TEST_CASE("gates: experts are interchangeable", "[conformance]") {
       const std::vector<index> order = tests::permutation(random, experts);
       for (const xmoe::Parameter& p : c.parameters(c.own)) {  // tensors [1,E,cols]
         xmoe::Panels<float>& tensor = p.template as<float>();
+        if (tensor.rows() != experts || p.name.find("projection") == 0) {
+          continue;
+        }
         std::vector<float> rows(static_cast<std::size_t>(tensor.size()));
         tensor.store(rows);
         tensor.load(permuted(rows, order, tensor.cols()));

@@ -64,6 +64,8 @@ const std::map<std::string, std::string>& elsewhere() {
       {"router/adjust/gumbel_noise.hpp", "router/gate/adjusted_test.cpp"},
       {"router/adjust/mask.hpp", "router/gate/adjusted_test.cpp"},
       {"router/adjust/temper.hpp", "router/gate/adjusted_test.cpp"},
+      {"router/gate/noisy.hpp", "router/gate/cosine_test.cpp"},
+      {"router/gate/projected.hpp", "router/gate/cosine_test.cpp"},
       {"router/near_best.hpp", "router/weigh/sampled_test.cpp"},
       {"router/select/draw.hpp", "router/weigh/sampled_test.cpp"},
       {"core/run.hpp", "layer/training_test.cpp"},

@@ -63,6 +63,15 @@ struct find_weights<Policy, Traits> {
   using type = typename Policy::template Weights<Traits>;
 };
 
+/// Visits the tensors of a part of a bundle under a prefix.
+template <class Part, class Visit>
+void nested(Part& part, const char* prefix, Visit& visit) {
+  std::remove_const_t<Part>::tensors(
+      part, [&](const char* name, auto& tensor, Role role = Role::trained) {
+        visit((std::string(prefix) + name).c_str(), tensor, role);
+      });
+}
+
 /// Appends the tensors of a bundle under a prefix.
 template <class Weights>
 void append(Parameters& list, const std::string& prefix, Weights& weights) {

@@ -92,17 +92,8 @@ struct Router {
     weights_of<Sel, Traits> select;
 
     static void tensors(auto& own, auto&& visit) {
-      nested(own.gate, "gate.", visit);
-      nested(own.select, "select.", visit);
-    }
-
-   private:
-    template <class Part>
-    static void nested(Part& part, const char* prefix, auto& visit) {
-      std::remove_const_t<Part>::tensors(
-          part, [&](const char* name, auto& tensor, Role role = Role::trained) {
-            visit((std::string(prefix) + name).c_str(), tensor, role);
-          });
+      detail::nested(own.gate, "gate.", visit);
+      detail::nested(own.select, "select.", visit);
     }
   };
   template <class Traits>
