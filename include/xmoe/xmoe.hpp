@@ -39,6 +39,12 @@
 #include <xmoe/dispatch/dropless.hpp>
 #include <xmoe/dispatch/with_placeholder.hpp>
 
+#include <xmoe/metrics/agreement.hpp>
+#include <xmoe/metrics/co_activation.hpp>
+#include <xmoe/metrics/confidence.hpp>
+#include <xmoe/metrics/load.hpp>
+#include <xmoe/metrics/sparsity.hpp>
+#include <xmoe/metrics/specialization.hpp>
 #include <xmoe/metrics/statistics.hpp>
 
 #include <xmoe/training/gradient_check.hpp>

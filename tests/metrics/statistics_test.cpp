@@ -133,23 +133,6 @@ TEST_CASE("statistics: padding is not there, nothing gives 0", "[metrics]") {
   }
 }
 
-TEST_CASE("statistics: Jain's index at its ends", "[metrics]") {
-  CHECK(metrics::jain_index({5, 5, 5, 5}) == 1.0);
-  CHECK(metrics::jain_index({0, 20, 0, 0}) == 0.25);
-  CHECK(metrics::jain_index({0, 0}) == 0.0);
-  CHECK(metrics::jain_index({2, 1}) < 1.0);
-}
-
-TEST_CASE("statistics: quartiles of one, two and no values", "[metrics]") {
-  std::vector<double> one = {3.0}, two = {2.0, 1.0}, none;
-  const Distribution single = metrics::distribution(one);
-  CHECK((single.least == 3.0 && single.median == 3.0 && single.most == 3.0 && single.mean == 3.0));
-  const Distribution pair = metrics::distribution(two);
-  CHECK((pair.least == 1.0 && pair.lower_quartile == 1.25 && pair.median == 1.5 &&
-         pair.upper_quartile == 1.75 && pair.most == 2.0 && pair.mean == 1.5));
-  CHECK(metrics::distribution(none).most == 0.0);
-}
-
 TEST_CASE("statistics: sums over random plans", "[metrics]") {
   tests::Generator random(3);
   for (const index experts : {1, 2, 7, 60}) {

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <xmoe/core/plan.hpp>
-#include <xmoe/core/view.hpp>
-
-#include <algorithm>
-#include <cmath>
-#include <vector>
+#include <xmoe/metrics/load.hpp>
 
 namespace xmoe::inline XMOE_ABI {
 
@@ -20,16 +16,6 @@ struct Summary {
   double experts_per_token() const {
     return tokens > 0 ? static_cast<double>(kept) / static_cast<double>(tokens) : 0.0;
   }
-};
-
-/// Five numbers and the mean; quartiles interpolate linearly between neighbours. Of nothing: zeros.
-struct Distribution {
-  double least = 0.0;
-  double lower_quartile = 0.0;
-  double median = 0.0;
-  double upper_quartile = 0.0;
-  double most = 0.0;
-  double mean = 0.0;
 };
 
 /// Everything that can be said about one routing and its plan. Ratios of nothing are 0.
@@ -77,37 +63,6 @@ inline double receive_percent(const Statistics& s, index expert) {
              : 0.0;
 }
 
-/// Sorts the values.
-inline Distribution distribution(std::vector<double>& values) {
-  Distribution d;
-  if (values.empty()) {
-    return d;
-  }
-  std::sort(values.begin(), values.end());
-  const auto quantile = [&](double share) {
-    const double place = share * static_cast<double>(values.size() - 1);
-    const auto below = static_cast<std::size_t>(place);
-    const std::size_t above = below + 1 < values.size() ? below + 1 : below;
-    return values[below] + (place - static_cast<double>(below)) * (values[above] - values[below]);
-  };
-  d = {values.front(), quantile(0.25), quantile(0.5), quantile(0.75), values.back(), 0.0};
-  for (const double v : values) {
-    d.mean += v / static_cast<double>(values.size());
-  }
-  return d;
-}
-
-/// Jain's fairness of the loads: 1 when all are equal, 1/E when one expert gets everything, 0 when
-/// nobody gets anything.
-inline double jain_index(const std::vector<index>& load) {
-  double sum = 0.0, squares = 0.0;
-  for (const index n : load) {
-    sum += static_cast<double>(n);
-    squares += static_cast<double>(n) * static_cast<double>(n);
-  }
-  return squares > 0.0 ? sum * sum / (static_cast<double>(load.size()) * squares) : 0.0;
-}
-
 /// Reads a routing, its plan and its scores; changes nothing.
 ///
 ///   scores         [T,E'] with E' = router outputs; may be empty, then the entropy stays 0
@@ -122,13 +77,13 @@ Statistics statistics(const RoutingView<R>& routing, const PlanView& plan,
   Statistics s;
   s.summary = {routing.valid_tokens, plan.wanted, plan.kept, plan.dropped(), plan.capacity};
   s.load.assign(static_cast<std::size_t>(plan.experts), 0);
-  s.claims = s.load;
+  s.claims = load(routing, valid, placeholders).count;
   const double tokens = static_cast<double>(routing.valid_tokens);
   std::vector<double> first(static_cast<std::size_t>(plan.experts), 0.0);
   std::vector<double> top_scores;
-  double lost = 0.0, empty = 0.0, skipped = 0.0, first_dropped = 0.0, first_real = 0.0;
+  double lost = 0.0, empty = 0.0, skipped = 0.0, first_dropped = 0.0;
   for (index t = 0; t < routing.tokens; ++t) {
-    if (valid.size() > 0 && valid[t] == 0) {
+    if (!is_real(valid, t)) {
       continue;
     }
     bool loses = false, keeps = false, skips = false;
@@ -140,13 +95,11 @@ Statistics statistics(const RoutingView<R>& routing, const PlanView& plan,
       }
       const auto i = static_cast<std::size_t>(e);
       const bool kept = plan.row[a] >= 0;
-      ++s.claims[i];
       s.load[i] += kept ? 1 : 0;
       loses = loses || !kept;
       keeps = keeps || kept;
       if (a == routing.begin(t)) {
         first[i] += 1.0;
-        first_real += 1.0;
         first_dropped += kept ? 0.0 : 1.0;
       }
     }
@@ -157,14 +110,7 @@ Statistics statistics(const RoutingView<R>& routing, const PlanView& plan,
       top_scores.push_back(static_cast<double>(routing.score[routing.begin(t)]));
     }
     if (scores.data() != nullptr) {
-      double sum = 0.0;
-      for (const R p : scores.row(t)) {
-        sum += static_cast<double>(p);
-      }
-      for (const R p : scores.row(t)) {
-        const double q = static_cast<double>(p) / sum;
-        s.entropy -= q > 0.0 ? q * std::log(q) : 0.0;
-      }
+      s.entropy += metrics::entropy(scores.row(t));
     }
   }
   if (routing.valid_tokens > 0) {
@@ -175,18 +121,16 @@ Statistics statistics(const RoutingView<R>& routing, const PlanView& plan,
     s.skip_ratio = skipped / tokens;
     s.first_choice_drop_percent = 100.0 * first_dropped / tokens;
     s.entropy /= tokens;
-    double variance = 0.0, not_full = 0.0;
+    double not_full = 0.0;
     const double experts = static_cast<double>(plan.experts);
-    for (std::size_t e = 0; e < first.size(); ++e) {
-      const double off = first[e] - first_real / experts;
-      variance += off * off / experts;
-      not_full += s.load[e] < plan.capacity ? 1.0 : 0.0;
+    for (const index n : s.load) {
+      not_full += n < plan.capacity ? 1.0 : 0.0;
     }
-    s.balance_deviation = std::sqrt(variance) / (tokens / experts);
+    s.balance_deviation = std::sqrt(variance(first)) / (tokens / experts);
     s.expert_not_full_ratio = not_full / experts;
   }
   s.top_score = distribution(top_scores);
-  s.jain_index = jain_index(s.load);
+  s.jain_index = metrics::jain_index(s.load);
   s.flops_routed = row_flops * static_cast<double>(plan.kept);
   s.flops_wanted = row_flops * static_cast<double>(plan.wanted);
   s.flops_padded =
