@@ -28,7 +28,17 @@
 #include <xmoe/router/score/sqrt_softplus.hpp>
 #include <xmoe/router/select/all.hpp>
 #include <xmoe/router/select/biased.hpp>
+#include <xmoe/router/select/broadcast.hpp>
 #include <xmoe/router/select/draw.hpp>
+#include <xmoe/router/select/expert_levels.hpp>
+#include <xmoe/router/select/forced.hpp>
+#include <xmoe/router/select/gap.hpp>
+#include <xmoe/router/select/grouped.hpp>
+#include <xmoe/router/select/grouped_each.hpp>
+#include <xmoe/router/select/level.hpp>
+#include <xmoe/router/select/ranks.hpp>
+#include <xmoe/router/select/relative_to_best.hpp>
+#include <xmoe/router/select/share.hpp>
 #include <xmoe/router/select/threshold.hpp>
 #include <xmoe/router/select/top_k.hpp>
 #include <xmoe/router/select/top_one.hpp>

@@ -34,9 +34,10 @@ listing::Lists lists() {
 /// Headers in policy folders that hold no policy; and weigh/sampled, whose weights depend on what
 /// was not chosen and whose gradient is an estimate: its own test has its contract.
 const std::set<std::string>& no_policies() {
-  static const std::set<std::string> all = {"expert/activation.hpp", "expert/init.hpp",
-                                            "expert/steps.hpp",      "dispatch/grouping.hpp",
-                                            "dispatch/priority.hpp", "router/weigh/sampled.hpp"};
+  static const std::set<std::string> all = {"expert/activation.hpp",  "expert/init.hpp",
+                                            "expert/steps.hpp",       "dispatch/grouping.hpp",
+                                            "dispatch/priority.hpp",  "router/weigh/sampled.hpp",
+                                            "router/select/parts.hpp"};
   return all;
 }
 const std::vector<listing::Room>& rooms() {
@@ -72,6 +73,7 @@ const std::map<std::string, std::string>& elsewhere() {
       {"core/scratch_pool.hpp", "threads/determinism_test.cpp"},
       {"backend/cuda/call.cuh", "cuda/moe_layer_call_test.cpp"},
       {"interop/device_layer.hpp", "cuda/handle_test.cpp"},
+      {"router/select/parts.hpp", "conformance/select_test.cpp"},
       {"backend/cuda/capacity_claims.cuh", "cuda/capacity_test.cpp"},
       {"backend/cuda/combine_kernels.cuh", "cuda/combine_test.cpp"},
       {"backend/cuda/dispatch.cuh", "cuda/moe_layer_test.cpp"},

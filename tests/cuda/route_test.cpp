@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <xmoe/backend/cuda/route.cuh>
+#include <xmoe/router/select/broadcast.hpp>
+#include <xmoe/router/select/grouped.hpp>
+#include <xmoe/router/select/grouped_each.hpp>
+#include <xmoe/router/select/level.hpp>
 
 #include "route_case.hpp"
 
@@ -80,6 +84,11 @@ TEMPLATE_TEST_CASE("route: ids, scores and weights have the CPU's bits", "[cuda]
     check<R>(Router<G, score::Softmax, sel::All>{}, l);
     check<R>(Router<G, score::Softmax, sel::Threshold>{.select = {2.f, 5}}, l);
     check<R>(Router<G, score::Softmax, sel::Threshold>{.select = {-1.f}}, l);
+    check<R>(Router<G, score::Softmax, sel::Threshold>{.select = {-1.f, 0, false, few}}, l);
+    const Logits<R> flat{4, experts, std::vector<R>(static_cast<std::size_t>(4 * experts)), {}};
+    for (const bool inclusive : {false, true}) {  // half of a flat row is hit exactly
+      check<R>(Router<G, score::Softmax, sel::Threshold>{.select = {0.5f, 0, inclusive}}, flat);
+    }
   }
 }
 
@@ -108,6 +117,13 @@ TEMPLATE_TEST_CASE("route: the kernel for any policy", "[cuda]", float, double) 
     check<R>(Router<G, OwnScore, sel::Threshold>{.select = {0.8f}}, l);
     check<R>(Router<G, OwnScore, sel::TopK, weigh::Normalized>{.select = {experts}}, l);
     check<R>(Router<G, score::Softmax, sel::Threshold, weigh::Normalized>{.select = {0.5f}}, l);
+    check<R>(Router<G, score::Softmax, sel::Level>{.select = {1.f / static_cast<float>(experts)}},
+             l);
+    if (experts == 8) {
+      check<R>(Router<G, score::Sigmoid, sel::Grouped<>>{.select = {{3}, 4, 2}}, l);
+      check<R>(Router<G, score::Softmax, sel::GroupedEach<>>{}, l);
+      check<R>(Router<G, score::Softmax, sel::Broadcast<>>{.select = {{}, 1.f, true}}, l);
+    }
   }
   RoutingOnDevice<R> device(random_logits<R>(1, 2, 1), 1);
   auto arguments = device.arguments();

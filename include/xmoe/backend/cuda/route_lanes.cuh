@@ -106,13 +106,21 @@ XMOE_DEVICE void scores_backward_in_lanes(const score::Identity&, const Run<R, P
 // --- The choice.
 
 /// A selector of the library as numbers: experts from the best down, at most `limit`; if it
-/// collects, until their scores reach the threshold.
+/// collects, at least `least` of them, and until their scores reach the threshold (inclusive: pass
+/// it).
 template <class R>
 struct Picking {
   int limit = 0;
   bool collects = false;
   R threshold = R(0);
+  bool inclusive = false;
+  int least = 1;
   const R* bias = nullptr;  ///< [E] added for ordering only
+
+  XMOE_DEVICE bool goes_on(int count, R mass) const {
+    return count < limit &&
+           (!collects || count < least || (inclusive ? mass <= threshold : mass < threshold));
+  }
 };
 
 template <class R, class Own>
@@ -129,7 +137,8 @@ Picking<R> picking(const select::All&, const Own&, int width) {
 }
 template <class R, class Own>
 Picking<R> picking(const select::Threshold& select, const Own&, int width) {
-  return {width, true, static_cast<R>(select.threshold)};
+  const int least = select.min_experts < width ? static_cast<int>(select.min_experts) : width;
+  return {width, true, static_cast<R>(select.threshold), select.inclusive, least};
 }
 template <class R, class Inner, class Own>
 requires requires(const Inner& inner, const Own& own) { detail::picking<R>(inner, own, 0); }
@@ -210,7 +219,7 @@ XMOE_DEVICE int pick_in_lanes(const Picking<R>& how, const Run<R, Per>& z, const
       }
       ++count;
       mass += score;
-      more = count < how.limit && (!how.collects || mass < how.threshold);
+      more = how.goes_on(count, mass);
     }
   }
   return count;

@@ -9,7 +9,7 @@ namespace xmoe::inline XMOE_ABI::select {
 ///   ties  the lower index first
 ///   cost  O(E log E)
 struct All {
-  index max_assignments(index tokens, index experts) const { return tokens * experts; }
+  XMOE_HD index max_assignments(index tokens, index experts) const { return tokens * experts; }
 
   template <class R>
   XMOE_HD index row(SelectRow<R> row) const {

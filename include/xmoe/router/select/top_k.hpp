@@ -15,7 +15,7 @@ namespace xmoe::inline XMOE_ABI::select {
 struct TopK {
   index k = 2;
 
-  index max_assignments(index tokens, index) const { return tokens * k; }
+  XMOE_HD index max_assignments(index tokens, index) const { return tokens * k; }
 
   template <class R>
   XMOE_HD index row(SelectRow<R> row) const {

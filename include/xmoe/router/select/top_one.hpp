@@ -13,7 +13,7 @@ namespace xmoe::inline XMOE_ABI::select {
 struct TopOne {
   static constexpr index always_experts = 1;  ///< every token gets exactly this many
 
-  index max_assignments(index tokens, index) const { return tokens; }
+  XMOE_HD index max_assignments(index tokens, index) const { return tokens; }
 
   template <class R>
   XMOE_HD index row(SelectRow<R> row) const {
