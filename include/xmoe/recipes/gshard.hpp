@@ -29,8 +29,9 @@ using GShard =
 namespace gshard {
 inline constexpr Citation citation{
     "GShard", "GShard: Scaling Giant Models with Conditional Computation and Automatic Sharding",
-    "2006.16668"};
+    "2006.16668", "formula only", "the randomly skipped second expert"};
 using Balance = loss::LoadBalance<loss::counting::FirstChoice>;
+using Losses = std::tuple<Balance>;
 
 template <class Traits = Cpu<float>>
 Published<GShard<Traits>> defaults() {

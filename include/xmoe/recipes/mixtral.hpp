@@ -25,8 +25,10 @@ using Mixtral = MoeLayer<Router<gate::Linear, score::Identity, select::TopK, wei
                          expert::Glu<activation::Silu>, dispatch::Dropless, Traits>;
 
 namespace mixtral {
-inline constexpr Citation citation{"Mixtral", "Mixtral of Experts", "2401.04088"};
+inline constexpr Citation citation{"Mixtral", "Mixtral of Experts", "2401.04088", "formula only",
+                                   ""};
 using Balance = loss::LoadBalance<loss::counting::AllPerToken, loss::over::SoftmaxOfLogits>;
+using Losses = std::tuple<Balance>;
 
 template <class Traits = Cpu<float>>
 Published<Mixtral<Traits>> defaults() {

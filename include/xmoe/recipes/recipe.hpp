@@ -4,11 +4,13 @@
 
 namespace xmoe::inline XMOE_ABI::recipes {
 
-/// Where a recipe comes from.
+/// Where a recipe comes from, and how much of it is here.
 struct Citation {
   const char* system;
   const char* title;
-  const char* source;  ///< arXiv number
+  const char* source;       ///< arXiv number, or the repository where there is no paper
+  const char* verified;     ///< "authors' code", "formula only" or "after the abstract", and what
+  const char* not_covered;  ///< what the system has besides; "" = nothing of the layer
 };
 
 /// A published layer: its shape and its hyper-parameters, ready for the constructor.

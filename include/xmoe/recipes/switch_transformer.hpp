@@ -29,8 +29,9 @@ namespace switch_transformer {
 inline constexpr Citation citation{
     "Switch Transformer",
     "Switch Transformers: Scaling to Trillion Parameter Models with Simple and Efficient Sparsity",
-    "2101.03961"};
+    "2101.03961", "formula only", "groups of 1024 tokens"};
 using Balance = loss::LoadBalance<loss::counting::FirstChoice>;
+using Losses = std::tuple<Balance>;
 
 template <class Traits = Cpu<float>>
 Published<Switch<Traits>> defaults() {

@@ -28,8 +28,10 @@ using XMoE = MoeLayer<Router<gate::Linear, score::Softmax, select::Threshold, we
 
 namespace xmoe_language_model {
 inline constexpr Citation citation{
-    "XMoE", "XMoE: Sparse Models with Fine-grained and Adaptive Expert Selection", "2403.18926"};
+    "XMoE", "XMoE: Sparse Models with Fine-grained and Adaptive Expert Selection", "2403.18926",
+    "authors' code (ysngki/XMoE at 917d944)", "multi-view gate, expert parallelism"};
 using Balance = loss::LoadBalance<loss::counting::FirstChoice>;
+using Losses = std::tuple<Balance>;
 
 /// As published, for any split s of a coarse layer of `experts` x `expert_dim` (8 x 3072).
 template <class Traits = Cpu<float>>
@@ -56,6 +58,7 @@ using XMoETranslation =
 namespace xmoe_translation {
 inline constexpr Citation citation = xmoe_language_model::citation;
 using Balance = loss::LoadBalance<loss::counting::FirstChoice>;
+using Losses = std::tuple<Balance>;
 
 template <class Traits = Cpu<float>>
 Published<XMoETranslation<Traits>> defaults(index split = 4) {
