@@ -66,7 +66,17 @@
 #include <xmoe/metrics/statistics.hpp>
 
 #include <xmoe/training/gradient_check.hpp>
+#include <xmoe/training/loss/agree.hpp>
+#include <xmoe/training/loss/chunk_union.hpp>
+#include <xmoe/training/loss/entropy.hpp>
+#include <xmoe/training/loss/group_margin.hpp>
+#include <xmoe/training/loss/imitate.hpp>
+#include <xmoe/training/loss/importance.hpp>
+#include <xmoe/training/loss/l1.hpp>
 #include <xmoe/training/loss/load_balance.hpp>
+#include <xmoe/training/loss/locality.hpp>
+#include <xmoe/training/loss/over.hpp>
+#include <xmoe/training/loss/sequence_balance.hpp>
 #include <xmoe/training/loss/z_loss.hpp>
 #include <xmoe/training/optimizer/adam.hpp>
 #include <xmoe/training/optimizer/sgd.hpp>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <xmoe/recipes/catalogue.hpp>
 
+#include <xmoe/xmoe.hpp>
+
 #include <filesystem>
 #include <map>
 #include <set>

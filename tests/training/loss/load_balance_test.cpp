@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <xmoe/training/loss/load_balance.hpp>
 
-#include "support/catch.hpp"
-#include "support/loss_case.hpp"
+#include "training/loss/suite.hpp"
 
 namespace xmoe {
 namespace {
 
 using loss::LoadBalance;
 using namespace loss::counting;
+using tests::Ids;
 using tests::LossCase;
-using Ids = std::vector<std::vector<index>>;
+using SecondPlace = LoadBalance<SecondChoice, loss::over::ScoresWithoutFirst>;
 
 TEST_CASE("load balance: balanced and collapsed", "[training]") {
   for (const index experts : {1, 2, 3, 8, 60}) {
@@ -109,6 +109,42 @@ TEST_CASE("load balance: padding counts nowhere", "[training]") {
   }
   c.valid = {1, 1, 1, 1};  // twin
   CHECK_FALSE(c.value(LoadBalance<>{1.f}) == compact.value(LoadBalance<>{1.f}));
+}
+
+TEST_CASE("load balance: golden figures", "[training]") {
+  LossCase<double> c = tests::wave_case(2);
+  CHECK(tests::within(c.value(LoadBalance<FirstChoice>{1.f}), 1.27873986, 1e-8));
+  CHECK(tests::within(c.value(LoadBalance<AllPerClaim>{1.f}), 1.19984978, 1e-8));
+  CHECK(tests::within(c.value(LoadBalance<AllPerToken>{1.f}), 2.39969956, 1e-8));
+  LossCase<double> relu = tests::relu_wave_case();
+  using Guarded = loss::over::GuardedScores;
+  // the published code adds 1e-5 to the number of choices, which are 16
+  const double balance = relu.value(LoadBalance<AllPerClaim, Guarded>{1.f});
+  CHECK(tests::within(balance * 16.0 / 16.00001, 1.06047058, 1e-8));
+  CHECK(tests::within(balance, 1.06047058, 1e-6));
+  CHECK_FALSE(tests::within(relu.value(LoadBalance<FirstChoice, Guarded>{1.f}), 1.06047058, 1e-3));
+}
+
+TEST_CASE("load balance: second choices", "[training]") {
+  tests::check_loss_of(SecondPlace{0.5f});
+  LossCase<double> c(4, {{0, 1}, {1, 2}, {2, 3}, {3, 0}});
+  c.scores.assign(16, 0.25);
+  CHECK(tests::within(c.value(SecondPlace{1.f}), 1.0, 1e-15));
+  LossCase<double> one(3, {{0, 2}, {0, 2, 1}, {1}});
+  one.scores = {0.5, 0.125, 0.375, 0.5, 0.25, 0.25, 0.25, 0.5, 0.25};
+  // f = (0, 0, 2/3), P_2 = mean of 3/4, 1/2, 1/2
+  CHECK(tests::within(one.value(SecondPlace{1.f}), 3.0 * (2.0 / 3.0) * (1.75 / 3.0), 1e-15));
+  CHECK_FALSE(tests::within(one.value(SecondPlace{1.f}), one.value(LoadBalance<>{1.f}), 1e-3));
+  // golden rows: second choices 2, 3, 0, 6
+  LossCase<double> wave = tests::wave_case(2);
+  double want = 0.0;
+  for (const index e : {2, 3, 0, 6}) {
+    for (index t = 0; t < 4; ++t) {
+      const index first = std::vector<index>{1, 0, 7, 2}[static_cast<std::size_t>(t)];
+      want += e == first ? 0.0 : 0.25 * 8.0 / 4.0 * wave.score(t, e) / (1.0 - wave.score(t, first));
+    }
+  }
+  CHECK(tests::within(wave.value(SecondPlace{1.f}), want, 1e-14));
 }
 
 }  // namespace

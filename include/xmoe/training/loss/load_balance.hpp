@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <xmoe/concepts/loss.hpp>
-#include <xmoe/core/math.hpp>
+#include <xmoe/training/loss/over.hpp>
 
-#include <cmath>
 #include <vector>
 
 namespace xmoe::inline XMOE_ABI::loss {
@@ -25,71 +24,13 @@ struct AllPerClaim {
   static constexpr bool all_ranks = true;
   static constexpr bool per_token = false;
 };
+/// Second choices alone over tokens, with over::ScoresWithoutFirst and half the coefficient of the
+/// first choices' term, beside which it stands: uniform top-2 gives L = 1. Mesh TensorFlow.
+struct SecondChoice {
+  static constexpr index rank = 1;
+  static constexpr bool per_token = true;
+};
 }  // namespace counting
-
-/// Which rows P_e averages.
-namespace over {
-/// The scores as they are; for score::Softmax, whose rows sum to 1.
-struct Scores {
-  template <class R>
-  static void row(const LossView<R>& view, index t, VectorView<R> p) {
-    for (index e = 0; e < p.size(); ++e) {
-      p[e] = view.scores(t, e);
-    }
-  }
-  template <class R>
-  static void row_backward(const LossView<R>&, index t, VectorView<const R>, VectorView<const R> dp,
-                           MatrixView<R> dscores, MatrixView<R>) {
-    for (index e = 0; e < dp.size(); ++e) {
-      dscores(t, e) += dp[e];
-    }
-  }
-};
-/// Scores divided by their row's sum; for score::Sigmoid. A row of zeros counts as zeros.
-struct NormalizedScores {
-  template <class R>
-  static void row(const LossView<R>& view, index t, VectorView<R> p) {
-    const R sum = math::sum(view.scores.row_data(t), p.size());
-    for (index e = 0; e < p.size(); ++e) {
-      p[e] = sum > R(0) ? view.scores(t, e) / sum : R(0);
-    }
-  }
-  template <class R>
-  static void row_backward(const LossView<R>& view, index t, VectorView<const R> p,
-                           VectorView<const R> dp, MatrixView<R> dscores, MatrixView<R>) {
-    const R sum = math::sum(view.scores.row_data(t), p.size());
-    const R mean = math::dot(p.data(), dp.data(), p.size());
-    for (index e = 0; e < p.size() && sum > R(0); ++e) {
-      dscores(t, e) += (dp[e] - mean) / sum;
-    }
-  }
-};
-/// Softmax over all logits, whatever the score is; for score::Identity (Mixtral).
-struct SoftmaxOfLogits {
-  template <class R>
-  static void row(const LossView<R>& view, index t, VectorView<R> p) {
-    R top = view.logits(t, 0);
-    for (index e = 1; e < p.size(); ++e) {
-      top = view.logits(t, e) > top ? view.logits(t, e) : top;
-    }
-    for (index e = 0; e < p.size(); ++e) {
-      p[e] = math::exp(view.logits(t, e) - top);
-    }
-    const R sum = math::sum(p.data(), p.size());
-    for (index e = 0; e < p.size(); ++e) {
-      p[e] /= sum;
-    }
-  }
-  template <class R>
-  static void row_backward(const LossView<R>&, index t, VectorView<const R> p,
-                           VectorView<const R> dp, MatrixView<R>, MatrixView<R> dlogits) {
-    const R mean = math::dot(p.data(), dp.data(), p.size());
-    for (index e = 0; e < p.size(); ++e) {
-      dlogits(t, e) += p[e] * (dp[e] - mean);
-    }
-  }
-};
-}  // namespace over
 
 /// Balance loss: L = coefficient * E * sum_e f_e P_e.
 ///
@@ -105,14 +46,20 @@ struct LoadBalance {
 
   template <class R>
   double evaluate(const LossView<R>& view, MatrixView<R> dscores, MatrixView<R> dlogits) const {
+    return add(view, static_cast<double>(coefficient), dscores, dlogits);
+  }
+
+  /// The same with a coefficient in double, for terms that are made of this one.
+  template <class R>
+  static double add(const LossView<R>& view, double coefficient, MatrixView<R> dscores,
+                    MatrixView<R> dlogits) {
     const index experts = view.experts();
     const index tokens = view.tokens();
     if (tokens == 0) {
       return 0.0;
     }
     const std::vector<double> share = shares(view);
-    const double unit = static_cast<double>(coefficient) * static_cast<double>(experts) /
-                        static_cast<double>(tokens);
+    const double unit = coefficient * static_cast<double>(experts) / static_cast<double>(tokens);
     std::vector<R> slope(static_cast<std::size_t>(experts));  // dL/dP of every token alike
     for (std::size_t e = 0; e < slope.size(); ++e) {
       slope[e] = static_cast<R>(unit * share[e]);
@@ -138,11 +85,15 @@ struct LoadBalance {
     std::vector<double> count(static_cast<std::size_t>(view.experts()), 0.0);
     double claims = 0.0;
     for (index t = 0; t < view.routing.tokens; ++t) {
+      index begin = view.routing.begin(t);
       index end = view.routing.end(t);
-      if (!Counting::all_ranks && end > view.routing.begin(t) + 1) {
-        end = view.routing.begin(t) + 1;
+      if constexpr (requires { Counting::rank; }) {
+        begin = begin + Counting::rank < end ? begin + Counting::rank : end;
+        end = begin < end ? begin + 1 : end;
+      } else if (!Counting::all_ranks && end > begin + 1) {
+        end = begin + 1;
       }
-      for (index a = view.routing.begin(t); a < end; ++a) {
+      for (index a = begin; a < end; ++a) {
         count[static_cast<std::size_t>(view.routing.expert[a])] += 1.0;
         claims += 1.0;
       }
