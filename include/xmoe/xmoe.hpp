@@ -76,6 +76,7 @@
 #include <xmoe/training/loss/load_balance.hpp>
 #include <xmoe/training/loss/locality.hpp>
 #include <xmoe/training/loss/over.hpp>
+#include <xmoe/training/loss/prior.hpp>
 #include <xmoe/training/loss/sequence_balance.hpp>
 #include <xmoe/training/loss/z_loss.hpp>
 #include <xmoe/training/optimizer/adam.hpp>

@@ -25,7 +25,7 @@ inline auto other_losses() {
   return std::tuple(Entry{"agree", Agree<>{}},  //
                     Entry{"entropy", Entropy<>{}}, Entry{"group_margin", GroupMargin<>{}},
                     Entry{"imitate", Imitate<>{}}, Entry{"importance", Importance<>{}},
-                    Entry{"locality", Locality{}});
+                    Entry{"locality", Locality{}}, Entry{"prior", Prior<>{}});
 }
 
 }  // namespace conformance
