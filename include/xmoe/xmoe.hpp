@@ -27,12 +27,15 @@
 #include <xmoe/router/score/sparsemax.hpp>
 #include <xmoe/router/score/sqrt_softplus.hpp>
 #include <xmoe/router/select/all.hpp>
+#include <xmoe/router/select/assign.hpp>
 #include <xmoe/router/select/biased.hpp>
 #include <xmoe/router/select/broadcast.hpp>
+#include <xmoe/router/select/column.hpp>
 #include <xmoe/router/select/draw.hpp>
 #include <xmoe/router/select/expert_levels.hpp>
 #include <xmoe/router/select/forced.hpp>
 #include <xmoe/router/select/gap.hpp>
+#include <xmoe/router/select/global.hpp>
 #include <xmoe/router/select/grouped.hpp>
 #include <xmoe/router/select/grouped_each.hpp>
 #include <xmoe/router/select/level.hpp>
