@@ -13,6 +13,7 @@ inline auto dispatches() {
       Entry{"capacity", CapacityBy<RankThenToken>{.factor = 0.5, .minimum = 2}},
       Entry{"capacity", CapacityBy<Probability>{.limit = Limit::absolute, .absolute = 3}},
       Entry{"capacity", CapacityBy<xmoe::priority::Random>{.factor = 1.25, .minimum = 0}},
+      Entry{"capacity", CapacityBy<xmoe::priority::BestTokenFirst>{.factor = 1.25, .minimum = 0}},
       Entry{"capacity", Capacity{.limit = Limit::absolute, .absolute = 0}},
       Entry{"capacity", Capacity{.limit = Limit::none}},
       Entry{"with_placeholder", WithPlaceholder<Dropless>{}},

@@ -78,7 +78,8 @@ Crowd random_case(int tokens, int outputs, int first, int most, bool skewed, boo
 }  // namespace
 
 TEMPLATE_TEST_CASE("capacity: the CPU's plan", "[cuda]", priority::RankThenProbability,
-                   priority::RankThenToken, priority::Probability, priority::Random) {
+                   priority::RankThenToken, priority::Probability, priority::Random,
+                   priority::LastToken, priority::BestTokenFirst) {
   using D = CapacityBy<TestType>;
   for (const int experts : emulation::sizes({1, 2, 8, 33}, {1, 2, 8})) {
     for (const int tokens : emulation::sizes({0, 1, 31, 32, 33, 257}, {0, 33})) {

@@ -11,10 +11,10 @@ namespace {
 
 using priority::Claim;
 
-/// Score, random number, assignment, rank.
+/// Score, random number, assignment, rank, score of the first choice.
 const std::vector<Claim>& claims() {
-  static const std::vector<Claim> all = {{30, 7, 0, 1}, {20, 7, 1, 0}, {50, 1, 2, 1},
-                                         {20, 9, 3, 0}, {40, 1, 4, 0}, {50, 0, 5, 2}};
+  static const std::vector<Claim> all = {{30, 7, 0, 1, 60}, {20, 7, 1, 0, 20}, {50, 1, 2, 1, 70},
+                                         {20, 9, 3, 0, 20}, {40, 1, 4, 0, 40}, {50, 0, 5, 2, 99}};
   return all;
 }
 template <class P>
@@ -33,10 +33,14 @@ TEST_CASE("priority: the orders", "[dispatch]") {
   CHECK(served<priority::RankThenToken>() == std::vector<index>{1, 3, 4, 0, 2, 5});
   CHECK(served<priority::Probability>() == std::vector<index>{2, 5, 4, 0, 1, 3});
   CHECK(served<priority::Random>() == std::vector<index>{5, 2, 4, 0, 1, 3});
+  CHECK(served<priority::FirstToken>() == std::vector<index>{0, 1, 2, 3, 4, 5});
+  CHECK(served<priority::LastToken>() == std::vector<index>{5, 4, 3, 2, 1, 0});
+  CHECK(served<priority::BestTokenFirst>() == std::vector<index>{4, 1, 3, 2, 0, 5});
 }
 
 TEMPLATE_TEST_CASE("priority: a strict total order", "[dispatch]", priority::RankThenProbability,
-                   priority::RankThenToken, priority::Probability, priority::Random) {
+                   priority::RankThenToken, priority::Probability, priority::Random,
+                   priority::FirstToken, priority::LastToken, priority::BestTokenFirst) {
   for (const Claim& a : claims()) {
     CHECK_FALSE(TestType::before(a, a));
     for (const Claim& b : claims()) {

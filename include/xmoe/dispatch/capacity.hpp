@@ -109,6 +109,9 @@ struct CapacityBy {
           const index t = plan.token[begin + i];
           claims[i] = {order_code(SelectionKey<R>{routing.score[a]}), 0, a,
                        static_cast<std::int32_t>(a - routing.begin(t))};
+          if constexpr (priority::looks_at_best<Priority>) {
+            claims[i].best = order_code(SelectionKey<R>{routing.score[routing.begin(t)]});
+          }
           if constexpr (Priority::draws) {
             const auto block = draws.block(static_cast<std::uint64_t>(t * routing.experts + e));
             claims[i].random = (std::uint64_t{block.word[0]} << 32) | block.word[1];

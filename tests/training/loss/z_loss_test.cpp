@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <xmoe/training/loss/z_loss.hpp>
 
+#include <xmoe/training/loss/load_balance.hpp>
+
 #include "support/catch.hpp"
 #include "support/loss_case.hpp"
 
 namespace xmoe {
 namespace {
 
-using loss::ZLoss;
+using namespace loss;
 using tests::LossCase;
 
 TEST_CASE("z-loss: logits 0 give (ln E)^2", "[training]") {
@@ -69,6 +71,26 @@ TEST_CASE("z-loss: padding counts nowhere", "[training]") {
   CHECK(std::vector<float>(c.dlogits.begin() + 4, c.dlogits.end()) ==
         std::vector<float>(compact.dlogits.begin() + 2, compact.dlogits.end()));
   CHECK(c.dlogits[2] == 0.f);
+}
+
+TEST_CASE("z-loss: a token whose experts are all masked counts with 0", "[training]") {
+  const float masked = -std::numeric_limits<float>::infinity();
+  LossCase<float> c(3, {{0}, {}, {1}});
+  LossCase<float> half(3, {{0}, {}, {1}});
+  for (index e = 0; e < 3; ++e) {
+    c.logit(1, e) = masked;
+    half.logit(1, e) = e == 1 ? 0.f : masked;  // lse = 0: the same value, another gradient
+  }
+  CHECK(c.value(ZLoss{1.f}) == half.value(ZLoss{1.f}));
+  CHECK(c.dlogits == half.dlogits);
+  const LoadBalance<counting::AllPerToken, over::SoftmaxOfLogits> balance{1.f};
+  CHECK(is_finite(c.value(balance)));
+  CHECK(c.value(balance) < half.value(balance) + 1e-9);
+  for (index e = 0; e < 3; ++e) {
+    CHECK(c.dlogits[static_cast<std::size_t>(3 + e)] == 0.f);
+  }
+  half.logit(1, 1) = 1.f;
+  CHECK(c.value(ZLoss{1.f}) != half.value(ZLoss{1.f}));  // twin
 }
 
 TEST_CASE("z-loss: gradients of several losses add up", "[training]") {

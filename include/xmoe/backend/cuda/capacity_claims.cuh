@@ -60,6 +60,9 @@ struct Claims {
     const int t = slot / width;
     priority::Claim claim{order_code(SelectionKey<R>{load<R>(score + slot)}), 0, slot,
                           slot - t * width};
+    if constexpr (priority::looks_at_best<Priority>) {
+      claim.best = order_code(SelectionKey<R>{load<R>(score + t * width)});
+    }
     if constexpr (Priority::draws) {
       const auto block =
           random.block(static_cast<std::uint64_t>(t) * static_cast<std::uint64_t>(experts) +

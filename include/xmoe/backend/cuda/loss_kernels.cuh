@@ -126,7 +126,7 @@ struct RowMean {
   XMOE_DEVICE R operator()(int e) const {
     const R x = load<R>(row + e);
     if constexpr (over == over_softmax_of_logits) {
-      return math::exp(x - top) / sum;
+      return is_negative_infinity(top) ? R(0) : math::exp(x - top) / sum;
     } else {
       return over == over_scores ? x : (sum > R(0) ? x / sum : R(0));
     }
@@ -212,6 +212,9 @@ XMOE_KERNEL void XMOE_LAUNCH_BOUNDS(loss_threads, 2)
     }
     const R* const z = routing.logits + static_cast<index>(t) * experts;
     const R top = row_top(z, experts);
+    if (is_negative_infinity(top)) {
+      continue;  // every expert is masked
+    }
     const R sum = row_exp_sum(z, top, experts);
     using std::log;
     const double lse = static_cast<double>(top) + log(static_cast<double>(sum));

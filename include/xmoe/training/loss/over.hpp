@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <xmoe/concepts/loss.hpp>
+#include <xmoe/core/bits.hpp>
 #include <xmoe/core/math.hpp>
 
 /// Which rows [E] a loss looks at: `row` makes the row p of a token, `row_backward` adds the
@@ -100,7 +101,8 @@ struct ScoresWithoutFirst {
     return a < view.routing.end(t) ? view.routing.expert[a] : index(-1);
   }
 };
-/// Softmax over all logits, whatever the score is; for score::Identity (Mixtral).
+/// Softmax over all logits, whatever the score is; for score::Identity (Mixtral). Zeros where every
+/// expert is masked.
 struct SoftmaxOfLogits {
   template <class R>
   static void row(const LossView<R>& view, index t, VectorView<R> p) {
@@ -109,10 +111,10 @@ struct SoftmaxOfLogits {
       top = view.logits(t, e) > top ? view.logits(t, e) : top;
     }
     for (index e = 0; e < p.size(); ++e) {
-      p[e] = math::exp(view.logits(t, e) - top);
+      p[e] = is_negative_infinity(top) ? R(0) : math::exp(view.logits(t, e) - top);
     }
     const R sum = math::sum(p.data(), p.size());
-    for (index e = 0; e < p.size(); ++e) {
+    for (index e = 0; e < p.size() && !is_negative_infinity(top); ++e) {
       p[e] /= sum;
     }
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <xmoe/concepts/loss.hpp>
+#include <xmoe/core/bits.hpp>
 #include <xmoe/core/math.hpp>
 
 #include <cmath>
@@ -9,6 +10,7 @@ namespace xmoe::inline XMOE_ABI::loss {
 
 /// Keeps logits small: L = coefficient / T * sum_t (ln sum_e exp z_te)^2.
 ///
+///   in      a token whose experts are all masked counts with 0
 ///   grad    dz_te += coefficient * 2 / T * lse_t * softmax(z_t)_e
 ///   cost    O(T E), accumulated in double
 ///   source  arXiv 2202.08906, eq. 5
@@ -31,6 +33,9 @@ struct ZLoss {
       R top = z[0];
       for (index e = 1; e < experts; ++e) {
         top = z[e] > top ? z[e] : top;
+      }
+      if (is_negative_infinity(top)) {
+        continue;  // every expert is masked
       }
       for (index e = 0; e < experts; ++e) {
         view.scratch[e] = math::exp(z[e] - top);
