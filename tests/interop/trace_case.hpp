@@ -51,7 +51,8 @@ xmoe::Routing<R> trace_routing(Generator& random, index tokens, index experts, i
     const bool real = valid.empty() || valid[static_cast<std::size_t>(t)] != 0;
     const index count = !real || experts == 0 ? 0 : fixed < 0 ? random.below(4) : fixed;
     for (index r = 0; r < count; ++r) {
-      expert.push_back(static_cast<std::int32_t>(random.below(experts)));
+      const bool last = expert.empty();  // the largest id needs every bit that it may have
+      expert.push_back(static_cast<std::int32_t>(last ? experts - 1 : random.below(experts)));
       weight.push_back(static_cast<R>(random.normal()));
     }
     offsets.push_back(static_cast<index>(expert.size()));

@@ -83,6 +83,9 @@ TEST_CASE("agreement: against the formulas", "[metrics]") {
 
 TEST_CASE("overlap: top experts of two tasks", "[metrics]") {
   CHECK(metrics::top_experts(std::vector<index>{3, 9, 3, 1, 9}, 3) == Ids{1, 4, 0});
+  const Ids tied = metrics::top_experts(std::vector<index>(100, 7), 50);
+  CHECK(std::is_sorted(tied.begin(), tied.end()));
+  CHECK(tied.back() == 49);
   CHECK(metrics::top_experts(std::vector<double>{.5, .7}, 9) == Ids{1, 0});
   CHECK(metrics::top_experts(std::vector<index>{1, 2}, 0).empty());
   CHECK(metrics::top_experts(std::vector<index>{}, 2).empty());
