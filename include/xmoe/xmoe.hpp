@@ -68,6 +68,9 @@
 #include <xmoe/metrics/specialization.hpp>
 #include <xmoe/metrics/statistics.hpp>
 
+#include <xmoe/training/control/coefficient_servo.hpp>
+#include <xmoe/training/control/load_bias.hpp>
+#include <xmoe/training/control/schedule.hpp>
 #include <xmoe/training/gradient_check.hpp>
 #include <xmoe/training/loss/agree.hpp>
 #include <xmoe/training/loss/chunk_union.hpp>

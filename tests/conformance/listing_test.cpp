@@ -73,6 +73,8 @@ const std::map<std::string, std::string>& elsewhere() {
       {"router/near_best.hpp", "router/weigh/sampled_test.cpp"},
       {"router/select/draw.hpp", "router/weigh/sampled_test.cpp"},
       {"core/run.hpp", "layer/training_test.cpp"},
+      {"training/control/coefficient_servo.hpp", "training/control/load_bias_test.cpp"},
+      {"training/control/schedule.hpp", "training/control/load_bias_test.cpp"},
       {"recipes/composition.hpp", "recipes/catalogue_test.cpp"},
       {"core/scratch_pool.hpp", "threads/determinism_test.cpp"},
       {"backend/cuda/call.cuh", "cuda/moe_layer_call_test.cpp"},
