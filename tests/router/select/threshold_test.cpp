@@ -4,7 +4,7 @@
 #include <set>
 
 #include "support/catch.hpp"
-#include "support/policy_case.hpp"
+#include "wave.hpp"
 
 namespace xmoe {
 namespace {
@@ -115,15 +115,60 @@ TEMPLATE_TEST_CASE("threshold: hard rows stay in range", "[router][select]", flo
   }
 }
 
+TEST_CASE("threshold: figures of the inclusive one", "[router][select]") {
+  const auto chosen = [](float p) { return wave::choices(Threshold{p, 0, true}, wave::softmax); };
+  CHECK(chosen(0.4f) == wave::Choices{{1, 2}, {0, 3}, {7}, {2}});
+  CHECK(chosen(0.5f) == wave::Choices{{1, 2}, {0, 3, 5}, {7}, {2}});
+  CHECK(chosen(0.7f) == wave::Choices{{1, 2, 7}, {0, 3, 5, 1}, {7, 0}, {2, 6}});
+}
+
+TEMPLATE_TEST_CASE("threshold: inclusive, and a least number", "[router][select]", float, double) {
+  using R = TestType;
+  const std::vector<R> flat(8, R(1) / R(8));
+  CHECK(chosen_by(Threshold{0.5f}, flat).size() == 4);
+  CHECK(chosen_by(Threshold{0.5f, 0, true}, flat).size() == 5);
+  CHECK(chosen_by(Threshold{0.5f, 2, true}, flat).size() == 2);
+  CHECK(chosen_by<R>(Threshold{1.f, 0, true}, {0, 1, 0, 0}) == Ids{1, 0, 2, 3});
+  CHECK(chosen_by(Threshold{0.f, 0, true}, flat) == Ids{0});
+  CHECK(chosen_by(Threshold{0.f, 0, false, 3}, flat) == Ids{0, 1, 2});
+  CHECK(chosen_by(Threshold{0.5f, 0, false, 3}, flat) == Ids{0, 1, 2, 3});
+  CHECK(chosen_by(Threshold{0.f, 0, false, 20}, flat).size() == 8);
+  CHECK(Threshold{0.f, 0, false, 3}.max_assignments(2, 8) == 6);
+}
+
+TEST_CASE("threshold: grows with the mass; a constant added to logits changes nothing",
+          "[router][select]") {
+  tests::Generator random(6);
+  for (int i = 0; i < 200; ++i) {
+    const index experts = 1 + random.below(40);
+    std::vector<double> z = tests::normals(random, experts);
+    const auto low = static_cast<float>(random.uniform());
+    const auto high = low + (1.f - low) * static_cast<float>(random.uniform());
+    const auto pick = [&](float t) {
+      return chosen_by(Threshold{t, 0, i % 2 == 0}, tests::scores_of(score::Softmax{}, z));
+    };
+    const Ids few = pick(low), many = pick(high);
+    INFO("case " << i << ", thresholds " << low << ", " << high);
+    REQUIRE(few.size() <= many.size());
+    CHECK(std::equal(few.begin(), few.end(), many.begin()));
+    for (double& v : z) {
+      v -= 2.25;
+    }
+    CHECK(pick(low) == few);
+  }
+}
+
 TEST_CASE("threshold: errors", "[router][select]") {
   const auto text = [](Threshold select) {
     return tests::message_of<xmoe::value_error>([&] { select.check({8, 4, 4}); });
   };
-  CHECK(
-      text({0.9f, -2}) ==
-      "xmoe::select::Threshold: threshold is 0.9, max_experts is -2; need a number, and 0 or more");
-  CHECK(text({std::numeric_limits<float>::quiet_NaN(), 0}).find("threshold is nan") !=
-        std::string::npos);
+  CHECK(text({0.9f, -2}) ==
+        "xmoe::select::Threshold: min_experts is 1, max_experts is -2; need 1 <= min_experts <= "
+        "max_experts, or max_experts 0");
+  CHECK(!text({0.9f, 2, false, 3}).empty());
+  CHECK(!text({0.9f, 0, false, 0}).empty());
+  CHECK(text({std::numeric_limits<float>::quiet_NaN(), 0}) ==
+        "xmoe::select::Threshold: threshold is nan, must be a number");
   CHECK(text({-3.f, 0}).empty());
   CHECK(text({}).empty());
 }
