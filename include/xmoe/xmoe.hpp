@@ -35,6 +35,7 @@
 #include <xmoe/router/select/expert_levels.hpp>
 #include <xmoe/router/select/forced.hpp>
 #include <xmoe/router/select/gap.hpp>
+#include <xmoe/router/select/given.hpp>
 #include <xmoe/router/select/global.hpp>
 #include <xmoe/router/select/grouped.hpp>
 #include <xmoe/router/select/grouped_each.hpp>
@@ -45,6 +46,7 @@
 #include <xmoe/router/select/threshold.hpp>
 #include <xmoe/router/select/top_k.hpp>
 #include <xmoe/router/select/top_one.hpp>
+#include <xmoe/router/select/transported.hpp>
 #include <xmoe/router/weigh/equal.hpp>
 #include <xmoe/router/weigh/normalized.hpp>
 #include <xmoe/router/weigh/normalized_by.hpp>

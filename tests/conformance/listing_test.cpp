@@ -4,6 +4,7 @@
 #include <fstream>
 #include <random>
 
+#include "conformance/batch_select.hpp"
 #include "conformance/dispatch.hpp"
 #include "conformance/expert.hpp"
 #include "conformance/gate.hpp"
@@ -25,10 +26,17 @@ std::set<std::string> stems(const List& list) {
   return {names.begin(), names.end()};
 }
 
+/// Selectors stand in two lists, by what they see.
+std::set<std::string> all_selects() {
+  std::set<std::string> all = stems(selects());
+  all.merge(stems(batch_selects()));
+  return all;
+}
+
 listing::Lists lists() {
   return {{"router/gate", stems(gates())},
           {"router/score", stems(scores())},
-          {"router/select", stems(selects())},
+          {"router/select", all_selects()},
           {"router/weigh", stems(weighs())},
           {"dispatch", stems(dispatches())},
           {"expert", stems(experts())},
@@ -37,10 +45,11 @@ listing::Lists lists() {
 /// Headers in policy folders that hold no policy; and weigh/sampled, whose weights depend on what
 /// was not chosen and whose gradient is an estimate: its own test has its contract.
 const std::set<std::string>& no_policies() {
-  static const std::set<std::string> all = {"expert/activation.hpp",   "expert/init.hpp",
-                                            "expert/steps.hpp",        "dispatch/grouping.hpp",
-                                            "dispatch/priority.hpp",   "router/weigh/sampled.hpp",
-                                            "router/select/parts.hpp", "training/loss/over.hpp"};
+  static const std::set<std::string> all = {
+      "expert/activation.hpp",     "expert/init.hpp",        "expert/steps.hpp",
+      "dispatch/grouping.hpp",     "dispatch/priority.hpp",  "router/weigh/sampled.hpp",
+      "router/select/parts.hpp",   "training/loss/over.hpp", "router/select/auction.hpp",
+      "router/select/by_token.hpp"};
   return all;
 }
 const std::vector<listing::Room>& rooms() {
@@ -62,6 +71,8 @@ const std::map<std::string, std::string>& elsewhere() {
   static const std::map<std::string, std::string> all = {
       {"backend/cpu/multiply.hpp", "backend/cpu/grouped_forward_test.cpp"},
       {"backend/cpu/vector.hpp", "backend/cpu/grouped_forward_test.cpp"},
+      {"router/select/auction.hpp", "router/select/assign_test.cpp"},
+      {"router/select/by_token.hpp", "router/select/column_test.cpp"},
       {"core/checks.hpp", "layer/error_test.cpp"},
       {"router/adjust/expert_dropout.hpp", "router/gate/adjusted_test.cpp"},
       {"router/adjust/gauss_noise.hpp", "router/gate/adjusted_test.cpp"},

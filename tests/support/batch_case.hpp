@@ -55,17 +55,30 @@ struct BatchRun {
   xmoe::Mode mode = xmoe::Mode::train;
 };
 
-/// The experts of every token, best first.
+/// The experts of every token, best first; on as much scratch as measured, full of NaN.
 template <class R, class P>
 Lists experts_by(const P& select, const ScoreBatch<R>& batch, BatchRun run = {}) {
-  Work<R> work;
-  work.backend = xmoe::cpu::Backend(run.threads);
-  work.mode = run.mode;
-  auto ctx = work.context();
   const index tokens = batch.tokens();
   const index room = select.max_assignments(tokens, batch.experts);
-  auto routing = xmoe::RoutingView<R>::take(ctx.keep, tokens, batch.experts, room);
+  xmoe::cpu::Backend backend(run.threads);
+  xmoe::Workspace keep(1 << 18);
+  char* const kept = keep.take<char>(keep.capacity());
+  std::fill(kept, kept + keep.capacity(), '\xff');
+  keep.clear();
+  auto routing = xmoe::RoutingView<R>::take(keep, tokens, batch.experts, room);
   routing.valid_tokens = -1;
+  const xmoe::SelectBatch<R> nothing{
+      {nullptr, tokens, batch.experts}, {nullptr, tokens, batch.experts}, {}};
+  xmoe::Workspace count = xmoe::Workspace::measure();
+  xmoe::Workspace other = xmoe::Workspace::measure();
+  auto nowhere = xmoe::RoutingView<R>::take(other, tokens, batch.experts, room);
+  xmoe::Context<xmoe::Cpu<R>> counting{backend, count, other, run.mode};
+  select.batch(counting, nothing, nowhere);
+  xmoe::Workspace scratch(count.peak());
+  char* const bytes = scratch.take<char>(count.peak());
+  std::fill(bytes, bytes + count.peak(), '\xff');
+  scratch.clear();
+  xmoe::Context<xmoe::Cpu<R>> ctx{backend, scratch, keep, run.mode};
   select.batch(ctx, batch.view(), routing);
   REQUIRE(routing.offsets[0] == 0);
   Lists lists;

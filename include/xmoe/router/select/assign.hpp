@@ -97,7 +97,7 @@ struct Assign {
     std::int32_t* const token_at = places;
     std::int32_t* const expert_at = places + in.scores.rows();
     index rows = 0, cols = 0;
-    double low = math::infinity<double>, high = -low;
+    double low = std::numeric_limits<double>::max(), high = -low;
     std::fill(wanted, wanted + in.scores.cols(), std::uint8_t(0));
     for (index t = 0; t < in.scores.rows(); ++t) {
       if (expert[t] < 0) {
@@ -120,8 +120,9 @@ struct Assign {
     if (rows == 0) {
       return;
     }
-    low = low <= high ? low : 0.0;  // nothing finite: all equal
-    high = std::max(low, high < math::infinity<double> ? high : low);
+    if (low > high) {  // nothing finite: all equal
+      low = high = 0.0;
+    }
     auction.start(rows, cols);
     // A pair that is not allowed costs more than all others together may bring.
     const double span = high - low;

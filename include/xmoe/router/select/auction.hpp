@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <xmoe/concepts/policy.hpp>
-#include <xmoe/core/math.hpp>
 
 #include <algorithm>
+#include <limits>
 
 namespace xmoe::inline XMOE_ABI::detail {
 
@@ -71,7 +71,7 @@ class Auction {
     std::int32_t person;  ///< tokens, then stand-ins
     std::int32_t expert;
   };
-  static constexpr double none = -math::infinity<double>;
+  static constexpr double none = std::numeric_limits<double>::lowest();
 
   /// The weakest at the top of a heap: the lowest level, then the higher index.
   static bool stronger(const Bid& a, const Bid& b) {
