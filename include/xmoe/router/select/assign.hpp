@@ -25,7 +25,8 @@ namespace xmoe::inline XMOE_ABI::select {
 ///   source  arXiv 2103.16716; auction: D. Bertsekas and D. Castanon, "The auction algorithm for
 ///           the transportation problem", 1989
 struct Assign {
-  float eps = 1e-3f;                   ///< least rise of a bid, in units of scores
+  float eps = 1e-3f;  ///< least rise of a bid, in units of scores; 2^-36 of their range, or of T
+                      ///< times it where some are masked, if that is more (rounding)
   bool balanced_in_inference = false;  ///< false: the best expert of each token
 
   static constexpr index always_experts = 1;  ///< every token gets exactly this many
