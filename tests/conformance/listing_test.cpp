@@ -52,18 +52,13 @@ const std::set<std::string>& no_policies() {
       "router/select/by_token.hpp"};
   return all;
 }
+/// Not "recipes": a recipe is a few lines about policies that have their own tests. What holds for
+/// all of them, and that each is listed, is tests/recipes/catalogue_test.cpp; their routers are
+/// compared with formulas in catalogue_*_test.cpp, many in one file.
 const std::vector<listing::Room>& rooms() {
-  static const std::vector<listing::Room> all = {{"core"},
-                                                 {"backend"},
-                                                 {"router"},
-                                                 {"expert"},
-                                                 {"dispatch"},
-                                                 {"metrics"},
-                                                 {"training"},
-                                                 {"convert"},
-                                                 {"interop"},
-                                                 {"recipes"},
-                                                 {"backend/cuda", "cuda", ".cuh"}};
+  static const std::vector<listing::Room> all = {
+      {"core"},    {"backend"},  {"router"},  {"expert"},  {"dispatch"},
+      {"metrics"}, {"training"}, {"convert"}, {"interop"}, {"backend/cuda", "cuda", ".cuh"}};
   return all;
 }
 /// Headers that are tested under another name: parts that show only through what is built of them.

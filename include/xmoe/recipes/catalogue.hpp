@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <xmoe/recipes/adaptive_gating.hpp>
 #include <xmoe/recipes/block_ffn.hpp>
+#include <xmoe/recipes/capacity_aware.hpp>
 #include <xmoe/recipes/composition.hpp>
 #include <xmoe/recipes/dbrx.hpp>
 #include <xmoe/recipes/deepseek_moe.hpp>
@@ -8,39 +10,54 @@
 #include <xmoe/recipes/deepseek_v3.hpp>
 #include <xmoe/recipes/demix.hpp>
 #include <xmoe/recipes/dense_as_experts.hpp>
+#include <xmoe/recipes/dense_to_sparse.hpp>
+#include <xmoe/recipes/dit_moe.hpp>
 #include <xmoe/recipes/dots1.hpp>
 #include <xmoe/recipes/dpsl.hpp>
+#include <xmoe/recipes/dsti.hpp>
 #include <xmoe/recipes/dynamic_dino.hpp>
 #include <xmoe/recipes/dynamic_skipping.hpp>
 #include <xmoe/recipes/dynamic_top_p.hpp>
 #include <xmoe/recipes/ernie_4_5.hpp>
+#include <xmoe/recipes/expert_choice.hpp>
 #include <xmoe/recipes/glm4_moe.hpp>
 #include <xmoe/recipes/gpt_oss.hpp>
 #include <xmoe/recipes/granite_moe.hpp>
+#include <xmoe/recipes/grin.hpp>
 #include <xmoe/recipes/gshard.hpp>
 #include <xmoe/recipes/gw_moe.hpp>
 #include <xmoe/recipes/hash_layers.hpp>
 #include <xmoe/recipes/hunyuan_large.hpp>
 #include <xmoe/recipes/jamba.hpp>
 #include <xmoe/recipes/kimi_k2.hpp>
+#include <xmoe/recipes/ladimo.hpp>
+#include <xmoe/recipes/limoe.hpp>
 #include <xmoe/recipes/longcat_flash.hpp>
+#include <xmoe/recipes/mask_moe.hpp>
 #include <xmoe/recipes/mixtral.hpp>
+#include <xmoe/recipes/mote.hpp>
 #include <xmoe/recipes/mowe.hpp>
 #include <xmoe/recipes/nllb_moe.hpp>
+#include <xmoe/recipes/noisy_top_k.hpp>
 #include <xmoe/recipes/olmoe.hpp>
 #include <xmoe/recipes/phi_3_5_moe.hpp>
 #include <xmoe/recipes/qwen2_moe.hpp>
 #include <xmoe/recipes/qwen3_moe.hpp>
 #include <xmoe/recipes/remoe.hpp>
+#include <xmoe/recipes/sam.hpp>
+#include <xmoe/recipes/self_contrast.hpp>
 #include <xmoe/recipes/sigma_moe.hpp>
 #include <xmoe/recipes/skillnet_modalities.hpp>
 #include <xmoe/recipes/skillnet_nlu.hpp>
+#include <xmoe/recipes/smoe_dropout.hpp>
 #include <xmoe/recipes/sparse_mixer.hpp>
 #include <xmoe/recipes/sparsemax.hpp>
 #include <xmoe/recipes/st_moe.hpp>
 #include <xmoe/recipes/switch_max.hpp>
 #include <xmoe/recipes/switch_transformer.hpp>
 #include <xmoe/recipes/thor.hpp>
+#include <xmoe/recipes/usmoe.hpp>
+#include <xmoe/recipes/x_moe_cosine.hpp>
 #include <xmoe/recipes/xmoe.hpp>
 
 namespace xmoe::inline XMOE_ABI::recipes {
@@ -144,6 +161,44 @@ void for_each(Visit&& visit) {
   one(std::type_identity<switch_transformer::Losses>{}, switch_transformer::citation,
       [] { return switch_transformer::defaults<Traits>(); });
   one(std::type_identity<thor::Losses>{}, thor::citation, [] { return thor::defaults<Traits>(); });
+  one(std::type_identity<adaptive_gating::Losses>{}, adaptive_gating::citation,
+      [] { return adaptive_gating::defaults<Traits>(); });
+  one(std::type_identity<capacity_aware::Losses>{}, capacity_aware::citation,
+      [] { return capacity_aware::defaults<Traits>(); });
+  one(std::type_identity<dense_as_experts::Losses>{}, dense_as_experts::citation,
+      [] { return dense_as_experts::defaults<Traits>(); });
+  one(std::type_identity<dense_to_sparse::Losses>{}, dense_to_sparse::citation,
+      [] { return dense_to_sparse::defaults<Traits>(); });
+  one(std::type_identity<dit_moe::Losses>{}, dit_moe::citation,
+      [] { return dit_moe::defaults<Traits>(); });
+  one(std::type_identity<dsti::Losses>{}, dsti::citation, [] { return dsti::defaults<Traits>(); });
+  one(std::type_identity<expert_choice::Losses>{}, expert_choice::citation,
+      [] { return expert_choice::defaults<Traits>(); });
+  one(std::type_identity<grin::Losses>{}, grin::citation, [] { return grin::defaults<Traits>(); });
+  one(std::type_identity<gshard::Losses>{}, gshard::citation,
+      [] { return gshard::defaults<Traits>(); });
+  one(std::type_identity<ladimo::Losses>{}, ladimo::citation,
+      [] { return ladimo::defaults<Traits>(); });
+  one(std::type_identity<limoe::Losses>{}, limoe::citation,
+      [] { return limoe::defaults<Traits>(); });
+  one(std::type_identity<mask_moe::Losses>{}, mask_moe::citation,
+      [] { return mask_moe::defaults<Traits>(); });
+  one(std::type_identity<mixtral::Losses>{}, mixtral::citation,
+      [] { return mixtral::defaults<Traits>(); });
+  one(std::type_identity<mote::Losses>{}, mote::citation, [] { return mote::defaults<Traits>(); });
+  one(std::type_identity<noisy_top_k::Losses>{}, noisy_top_k::citation,
+      [] { return noisy_top_k::defaults<Traits>(); });
+  one(std::type_identity<sam::Losses>{}, sam::citation, [] { return sam::defaults<Traits>(); });
+  one(std::type_identity<self_contrast::Losses>{}, self_contrast::citation,
+      [] { return self_contrast::defaults<Traits>(); });
+  one(std::type_identity<smoe_dropout::Losses>{}, smoe_dropout::citation,
+      [] { return smoe_dropout::defaults<Traits>(); });
+  one(std::type_identity<switch_transformer::Losses>{}, switch_transformer::citation,
+      [] { return switch_transformer::defaults<Traits>(); });
+  one(std::type_identity<usmoe::Losses>{}, usmoe::citation,
+      [] { return usmoe::defaults<Traits>(); });
+  one(std::type_identity<x_moe_cosine::Losses>{}, x_moe_cosine::citation,
+      [] { return x_moe_cosine::defaults<Traits>(); });
   one(std::type_identity<xmoe_language_model::Losses>{}, xmoe_language_model::citation,
       [] { return xmoe_language_model::defaults<Traits>(); });
 }
