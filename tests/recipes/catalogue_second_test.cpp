@@ -197,7 +197,7 @@ TEST_CASE("recipe x_moe_cosine: directions of experts in a narrow space", "[reci
       top, wrong);
 }
 
-/// The experts near the largest z but for the first `gone`, and the weight of the best of them.
+/// The two best experts, each with its probability among those near it that are left.
 Row near_best(const Row& z, double margin) {
   Row w(z.size(), absent);
   for (int rank = 0; rank < 2; ++rank) {
