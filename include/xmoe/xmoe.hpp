@@ -96,8 +96,4 @@
 
 #include <xmoe/convert/dense_to_experts.hpp>
 
-#include <xmoe/recipes/dense_as_experts.hpp>
-#include <xmoe/recipes/gshard.hpp>
-#include <xmoe/recipes/mixtral.hpp>
-#include <xmoe/recipes/switch_transformer.hpp>
-#include <xmoe/recipes/xmoe.hpp>
+#include <xmoe/recipes/catalogue.hpp>

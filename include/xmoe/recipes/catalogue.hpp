@@ -85,8 +85,12 @@ void for_each(Visit&& visit) {
                                      auto make) {
     visit(Recipe<Losses, decltype(make)>{citation, make});
   };
+  one(std::type_identity<adaptive_gating::Losses>{}, adaptive_gating::citation,
+      [] { return adaptive_gating::defaults<Traits>(); });
   one(std::type_identity<block_ffn::Losses>{}, block_ffn::citation,
       [] { return block_ffn::defaults<Traits>(); });
+  one(std::type_identity<capacity_aware::Losses>{}, capacity_aware::citation,
+      [] { return capacity_aware::defaults<Traits>(); });
   one(std::type_identity<dbrx::Losses>{}, dbrx::citation, [] { return dbrx::defaults<Traits>(); });
   one(std::type_identity<deepseek_moe::Losses>{}, deepseek_moe::citation,
       [] { return deepseek_moe::defaults<Traits>(); });
@@ -98,9 +102,14 @@ void for_each(Visit&& visit) {
       [] { return demix::defaults<Traits>(); });
   one(std::type_identity<dense_as_experts::Losses>{}, dense_as_experts::citation,
       [] { return dense_as_experts::defaults<Traits>(); });
+  one(std::type_identity<dense_to_sparse::Losses>{}, dense_to_sparse::citation,
+      [] { return dense_to_sparse::defaults<Traits>(); });
+  one(std::type_identity<dit_moe::Losses>{}, dit_moe::citation,
+      [] { return dit_moe::defaults<Traits>(); });
   one(std::type_identity<dots1::Losses>{}, dots1::citation,
       [] { return dots1::defaults<Traits>(); });
   one(std::type_identity<dpsl::Losses>{}, dpsl::citation, [] { return dpsl::defaults<Traits>(); });
+  one(std::type_identity<dsti::Losses>{}, dsti::citation, [] { return dsti::defaults<Traits>(); });
   one(std::type_identity<dynamic_dino::Losses>{}, dynamic_dino::citation,
       [] { return dynamic_dino::defaults<Traits>(); });
   one(std::type_identity<dynamic_skipping::Losses>{}, dynamic_skipping::citation,
@@ -109,12 +118,15 @@ void for_each(Visit&& visit) {
       [] { return dynamic_top_p::defaults<Traits>(); });
   one(std::type_identity<ernie_4_5::Losses>{}, ernie_4_5::citation,
       [] { return ernie_4_5::defaults<Traits>(); });
+  one(std::type_identity<expert_choice::Losses>{}, expert_choice::citation,
+      [] { return expert_choice::defaults<Traits>(); });
   one(std::type_identity<glm4_moe::Losses>{}, glm4_moe::citation,
       [] { return glm4_moe::defaults<Traits>(); });
   one(std::type_identity<gpt_oss::Losses>{}, gpt_oss::citation,
       [] { return gpt_oss::defaults<Traits>(); });
   one(std::type_identity<granite_moe::Losses>{}, granite_moe::citation,
       [] { return granite_moe::defaults<Traits>(); });
+  one(std::type_identity<grin::Losses>{}, grin::citation, [] { return grin::defaults<Traits>(); });
   one(std::type_identity<gshard::Losses>{}, gshard::citation,
       [] { return gshard::defaults<Traits>(); });
   one(std::type_identity<gw_moe::Losses>{}, gw_moe::citation,
@@ -127,13 +139,22 @@ void for_each(Visit&& visit) {
       [] { return jamba::defaults<Traits>(); });
   one(std::type_identity<kimi_k2::Losses>{}, kimi_k2::citation,
       [] { return kimi_k2::defaults<Traits>(); });
+  one(std::type_identity<ladimo::Losses>{}, ladimo::citation,
+      [] { return ladimo::defaults<Traits>(); });
+  one(std::type_identity<limoe::Losses>{}, limoe::citation,
+      [] { return limoe::defaults<Traits>(); });
   one(std::type_identity<longcat_flash::Losses>{}, longcat_flash::citation,
       [] { return longcat_flash::defaults<Traits>(); });
+  one(std::type_identity<mask_moe::Losses>{}, mask_moe::citation,
+      [] { return mask_moe::defaults<Traits>(); });
   one(std::type_identity<mixtral::Losses>{}, mixtral::citation,
       [] { return mixtral::defaults<Traits>(); });
+  one(std::type_identity<mote::Losses>{}, mote::citation, [] { return mote::defaults<Traits>(); });
   one(std::type_identity<mowe::Losses>{}, mowe::citation, [] { return mowe::defaults<Traits>(); });
   one(std::type_identity<nllb_moe::Losses>{}, nllb_moe::citation,
       [] { return nllb_moe::defaults<Traits>(); });
+  one(std::type_identity<noisy_top_k::Losses>{}, noisy_top_k::citation,
+      [] { return noisy_top_k::defaults<Traits>(); });
   one(std::type_identity<olmoe::Losses>{}, olmoe::citation,
       [] { return olmoe::defaults<Traits>(); });
   one(std::type_identity<phi_3_5_moe::Losses>{}, phi_3_5_moe::citation,
@@ -144,12 +165,17 @@ void for_each(Visit&& visit) {
       [] { return qwen3_moe::defaults<Traits>(); });
   one(std::type_identity<remoe::Losses>{}, remoe::citation,
       [] { return remoe::defaults<Traits>(); });
+  one(std::type_identity<sam::Losses>{}, sam::citation, [] { return sam::defaults<Traits>(); });
+  one(std::type_identity<self_contrast::Losses>{}, self_contrast::citation,
+      [] { return self_contrast::defaults<Traits>(); });
   one(std::type_identity<sigma_moe::Losses>{}, sigma_moe::citation,
       [] { return sigma_moe::defaults<Traits>(); });
   one(std::type_identity<skillnet_modalities::Losses>{}, skillnet_modalities::citation,
       [] { return skillnet_modalities::defaults<Traits>(); });
   one(std::type_identity<skillnet_nlu::Losses>{}, skillnet_nlu::citation,
       [] { return skillnet_nlu::defaults<Traits>(); });
+  one(std::type_identity<smoe_dropout::Losses>{}, smoe_dropout::citation,
+      [] { return smoe_dropout::defaults<Traits>(); });
   one(std::type_identity<sparse_mixer::Losses>{}, sparse_mixer::citation,
       [] { return sparse_mixer::defaults<Traits>(); });
   one(std::type_identity<sparsemax::Losses>{}, sparsemax::citation,
@@ -161,40 +187,6 @@ void for_each(Visit&& visit) {
   one(std::type_identity<switch_transformer::Losses>{}, switch_transformer::citation,
       [] { return switch_transformer::defaults<Traits>(); });
   one(std::type_identity<thor::Losses>{}, thor::citation, [] { return thor::defaults<Traits>(); });
-  one(std::type_identity<adaptive_gating::Losses>{}, adaptive_gating::citation,
-      [] { return adaptive_gating::defaults<Traits>(); });
-  one(std::type_identity<capacity_aware::Losses>{}, capacity_aware::citation,
-      [] { return capacity_aware::defaults<Traits>(); });
-  one(std::type_identity<dense_as_experts::Losses>{}, dense_as_experts::citation,
-      [] { return dense_as_experts::defaults<Traits>(); });
-  one(std::type_identity<dense_to_sparse::Losses>{}, dense_to_sparse::citation,
-      [] { return dense_to_sparse::defaults<Traits>(); });
-  one(std::type_identity<dit_moe::Losses>{}, dit_moe::citation,
-      [] { return dit_moe::defaults<Traits>(); });
-  one(std::type_identity<dsti::Losses>{}, dsti::citation, [] { return dsti::defaults<Traits>(); });
-  one(std::type_identity<expert_choice::Losses>{}, expert_choice::citation,
-      [] { return expert_choice::defaults<Traits>(); });
-  one(std::type_identity<grin::Losses>{}, grin::citation, [] { return grin::defaults<Traits>(); });
-  one(std::type_identity<gshard::Losses>{}, gshard::citation,
-      [] { return gshard::defaults<Traits>(); });
-  one(std::type_identity<ladimo::Losses>{}, ladimo::citation,
-      [] { return ladimo::defaults<Traits>(); });
-  one(std::type_identity<limoe::Losses>{}, limoe::citation,
-      [] { return limoe::defaults<Traits>(); });
-  one(std::type_identity<mask_moe::Losses>{}, mask_moe::citation,
-      [] { return mask_moe::defaults<Traits>(); });
-  one(std::type_identity<mixtral::Losses>{}, mixtral::citation,
-      [] { return mixtral::defaults<Traits>(); });
-  one(std::type_identity<mote::Losses>{}, mote::citation, [] { return mote::defaults<Traits>(); });
-  one(std::type_identity<noisy_top_k::Losses>{}, noisy_top_k::citation,
-      [] { return noisy_top_k::defaults<Traits>(); });
-  one(std::type_identity<sam::Losses>{}, sam::citation, [] { return sam::defaults<Traits>(); });
-  one(std::type_identity<self_contrast::Losses>{}, self_contrast::citation,
-      [] { return self_contrast::defaults<Traits>(); });
-  one(std::type_identity<smoe_dropout::Losses>{}, smoe_dropout::citation,
-      [] { return smoe_dropout::defaults<Traits>(); });
-  one(std::type_identity<switch_transformer::Losses>{}, switch_transformer::citation,
-      [] { return switch_transformer::defaults<Traits>(); });
   one(std::type_identity<usmoe::Losses>{}, usmoe::citation,
       [] { return usmoe::defaults<Traits>(); });
   one(std::type_identity<x_moe_cosine::Losses>{}, x_moe_cosine::citation,
