@@ -2,6 +2,7 @@
 #pragma once
 #include <xmoe/backend/cuda/lanes.cuh>
 #include <xmoe/backend/cuda/routing.cuh>
+#include <xmoe/core/bits.hpp>
 #include <xmoe/core/math.hpp>
 
 namespace xmoe::inline XMOE_ABI::cuda::detail {

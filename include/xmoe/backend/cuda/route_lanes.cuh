@@ -3,6 +3,7 @@
 #include <xmoe/backend/cuda/lanes.cuh>
 #include <xmoe/backend/cuda/routing.cuh>
 #include <xmoe/backend/cuda/tiles.cuh>
+#include <xmoe/core/bits.hpp>
 #include <xmoe/core/math.hpp>
 #include <xmoe/core/order.hpp>
 #include <xmoe/router/score/identity.hpp>
