@@ -22,12 +22,18 @@ std::string cell(std::string text) {
   }
   return text;
 }
-std::string code(const std::string& text) { return "`" + text + "`"; }
+std::string code(std::string text) {
+  text.insert(text.begin(), '`');
+  text.push_back('`');
+  return text;
+}
 std::string link(const xmoe::recipes::Citation& c) {
   const std::string source = c.source;
   const bool paper = source.find('/') == std::string::npos;
-  return "[" + cell(c.title) + "](" + (paper ? "https://arxiv.org/abs/" : "https://github.com/") +
-         source + ")";
+  std::ostringstream text;
+  text << '[' << cell(c.title) << "](" << (paper ? "https://arxiv.org/abs/" : "https://github.com/")
+       << source << ')';
+  return text.str();
 }
 
 std::string page() {

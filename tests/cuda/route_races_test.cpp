@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The thread sanitizer is silent about the kernels from the gate to the plan, and misses none of
 // their barriers.
+#include <xmoe/backend/cuda/adjust.cuh>
 #include <xmoe/backend/cuda/capacity.cuh>
 #include <xmoe/backend/cuda/combine.cuh>
 #include <xmoe/backend/cuda/gate.cuh>
 #include <xmoe/backend/cuda/loss.cuh>
 #include <xmoe/backend/cuda/route.cuh>
+#include <xmoe/router/adjust/temper.hpp>
 #include <xmoe/router/gate/linear.hpp>
 #include <xmoe/router/weigh/normalized.hpp>
 
@@ -79,6 +81,13 @@ void route_all(const Room& m) {
   route_backward(nullptr, Score{}, xmoe::weigh::Normalized{}, g);
 }
 
+void adjust_all(const Room& m) {
+  namespace d = xmoe::cuda::detail;
+  const d::AdjustArguments<float> a{m.logits.data(), m.logits.data(), Room::tokens, Room::experts};
+  d::adjust_rows<false>(nullptr, xmoe::adjust::Temper{2.f}, a);
+  d::adjust_rows<true>(nullptr, xmoe::adjust::Temper{2.f}, a);
+}
+
 void sort_all(const Room& m) {
   sort_by_expert(nullptr, m.routing(), 0, m.plan(), nullptr);
   // the three steps, in one block of two chunks of 64 tokens
@@ -143,21 +152,18 @@ void run() {
 
 const std::vector<RaceStep> steps = {{"route in lanes", run<route_all<xmoe::score::Softmax>>},
                                      {"route by any policy", run<route_all<Plain>>},
+                                     {"adjust", run<adjust_all>},
                                      {"sort", run<sort_all>},
                                      {"sort of many experts", run<sort_many>},
                                      {"capacity", run<cut>},
                                      {"rows", run<rows_all>},
                                      {"gate", run<gate_all>},
                                      {"losses", run<losses>}};
-const std::vector<std::string> ours = {"capacity_claims.cuh",
-                                       "gate_gradient.cuh",
-                                       "gate_product.cuh",
-                                       "loss_kernels.cuh",
-                                       "route_backward.cuh",
-                                       "route_forward.cuh",
-                                       "sort.cuh",
-                                       "sort_chunk.cuh",
-                                       "warp.cuh"};
+const std::vector<std::string> ours = {"adjust.cuh",        "capacity_claims.cuh",
+                                       "gate_gradient.cuh", "gate_product.cuh",
+                                       "loss_kernels.cuh",  "route_backward.cuh",
+                                       "route_forward.cuh", "sort.cuh",
+                                       "sort_chunk.cuh",    "warp.cuh"};
 
 }  // namespace
 

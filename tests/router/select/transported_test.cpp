@@ -30,7 +30,7 @@ struct Probe {
       return;
     }
     std::fill(routing.offsets, routing.offsets + in.scores.rows() + 1, index(0));
-    routing.valid_tokens = detail::count_valid(in);
+    routing.valid_tokens = select::detail::count_valid(in);
     *seen = tests::numbers(in.scores);
   }
 };

@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include <xmoe/expert/activation.hpp>
 #include <xmoe/router/gate/linear.hpp>
 
 namespace xmoe::inline XMOE_ABI::gate {
 
+/// q = u: gate::Projected without an activation.
+struct Straight {
+  template <class S>
+  static S value(S u) {
+    return u;
+  }
+  template <class S>
+  static S slope(S) {
+    return S(1);
+  }
+};
+
 /// Another gate on q = act(W x + b) instead of x: a narrow space for cosines, or, with an
-/// activation and gate::Linear behind it, a small network.
+/// activation (those of experts, activation::Gelu ...) and gate::Linear behind it, a small network.
 ///
 ///   in      x [T,D]
 ///   out     logits [T,E] of the inner gate on q [T,dim]
@@ -14,7 +25,7 @@ namespace xmoe::inline XMOE_ABI::gate {
 ///   cost    2 T D dim and the inner gate's on width dim; twice W x in backward
 ///   throws  value_error unless dim >= 1
 ///   source  arXiv 2204.09179 (16 wide)
-template <Gate Inner, class Activation = activation::Identity>
+template <Gate Inner, class Activation = Straight>
 struct Projected {
   Inner inner{};
   index dim = 16;
@@ -104,6 +115,6 @@ struct Projected {
     }
   }
 };
-static_assert(Gate<Projected<Linear>> && DifferentiableGate<Projected<Linear, activation::Gelu>>);
+static_assert(Gate<Projected<Linear>> && DifferentiableGate<Projected<Linear>>);
 
 }  // namespace xmoe::inline XMOE_ABI::gate

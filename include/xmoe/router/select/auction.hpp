@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <limits>
 
-namespace xmoe::inline XMOE_ABI::detail {
+namespace xmoe::inline XMOE_ABI::select::detail {
+
+using namespace xmoe::detail;  // so that `detail::` means both in this folder
 
 /// Tokens to experts with equal shares and the largest sum of values, by an auction: tokens without
 /// an expert bid for the one with the largest margin (value less price), as much as makes the
@@ -190,4 +192,4 @@ class Auction {
   std::int32_t* expert_ = nullptr;  ///< [persons]
 };
 
-}  // namespace xmoe::inline XMOE_ABI::detail
+}  // namespace xmoe::inline XMOE_ABI::select::detail

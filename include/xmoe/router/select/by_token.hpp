@@ -5,7 +5,9 @@
 #include <algorithm>
 
 /// What selectors of whole batches share.
-namespace xmoe::inline XMOE_ABI::detail {
+namespace xmoe::inline XMOE_ABI::select::detail {
+
+using namespace xmoe::detail;  // so that `detail::` means both in this folder
 
 /// The last pair, in order, that a choice from many pairs still takes.
 struct PairCut {
@@ -93,4 +95,4 @@ void pack_by_token(RoutingView<R>& routing, index width) {
   }
 }
 
-}  // namespace xmoe::inline XMOE_ABI::detail
+}  // namespace xmoe::inline XMOE_ABI::select::detail

@@ -5,7 +5,9 @@
 #include <limits>
 
 // What selectors share: rooms, limits, and how a selector runs another one.
-namespace xmoe::inline XMOE_ABI::detail {
+namespace xmoe::inline XMOE_ABI::select::detail {
+
+using namespace xmoe::detail;  // so that `detail::` means both in this folder
 
 template <class R>
 inline constexpr R lowest_number = std::numeric_limits<R>::lowest();
@@ -120,4 +122,4 @@ XMOE_HD index choose(const P& select, const SelectRow<R>& row, const auto& own) 
   }
 }
 
-}  // namespace xmoe::inline XMOE_ABI::detail
+}  // namespace xmoe::inline XMOE_ABI::select::detail
