@@ -73,6 +73,9 @@ TEST_CASE("lookup: errors", "[router]") {
   CHECK(tests::message_of<value_error>([&] {
           layer.route({tokens(), {}, {ids.data(), 4}});
         }) == "xmoe::Lookup: the id of token 2 is 3, the table has 3 rows");
+  CHECK(tests::message_of<shape_error>([&] {
+          layer.route({tokens(), {}, {ids.data(), 2}});
+        }) == "xmoe::MoeLayer::route: there are 2 ids, x has 4 rows");
   CHECK(tests::message_of<value_error>([&] { layer.route(tokens()); }) ==
         "xmoe::Lookup: the call has no ids, the table has 3 rows");
   CHECK(tests::message_of<value_error>([&] {

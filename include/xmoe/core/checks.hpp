@@ -45,6 +45,10 @@ void check_batch(const char* function, const Batch<S>& batch, index cols) {
     fail<shape_error>("%s: the padding mask has %td entries, x has %td rows", function,
                       batch.valid.size(), batch.x.rows());
   }
+  if (batch.ids.size() != 0 && batch.ids.size() != batch.x.rows()) {
+    fail<shape_error>("%s: there are %td ids, x has %td rows", function, batch.ids.size(),
+                      batch.x.rows());
+  }
 }
 
 /// Two matrices that share no number. Disjoint columns of one wide matrix are legal.

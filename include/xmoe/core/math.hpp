@@ -70,13 +70,11 @@ XMOE_HD inline S log(S x) {
   constexpr bool single = sizeof(S) == 4;
   using Bits = std::conditional_t<single, std::uint32_t, std::uint64_t>;
   constexpr int digits = single ? 23 : 52;
-  constexpr Bits one = single ? Bits{0x3f800000u} : static_cast<Bits>(0x3ff0000000000000u);
   constexpr Bits root = single ? Bits{0x3f3504f3u} : static_cast<Bits>(0x3fe6a09e667f3bcdu);
   const Bits bits = __builtin_bit_cast(Bits, x);  // x = 2^k m, m from sqrt(1/2) to sqrt(2)
   const auto k = static_cast<std::int32_t>((bits - root) >> digits) -
                  ((bits < root) ? (single ? 512 : 4096) : 0);
   const S m = __builtin_bit_cast(S, bits - (static_cast<Bits>(k) << digits));
-  static_assert(one != root);
   const S f = (m - S(1)) / (m + S(1));
   const S square = f * f;
   S sum = S(0);

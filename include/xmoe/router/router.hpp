@@ -23,9 +23,8 @@ enum class NonFinite {
 ///
 ///   in      tokens; padding is skipped and gets no expert
 ///   out     Decision: logits, scores, routing (by token, best expert first)
-///   ties    the lower index; total order finite > NaN; an expert with a logit of -Inf is masked
-///   and
-///           never chosen, a token without any other gets no expert
+///   ties    the lower index; total order finite > NaN. An expert with a logit of -Inf is masked:
+///           it is never chosen, and a token without any other gets no expert
 ///   grad    through the weights; the choice is constant. Losses add dscores and dlogits
 ///   cost    the gate's product, then one pass over [T,E] in parallel over tokens
 ///   throws  value_error for non-finite logits (see NonFinite), bad hyper-parameters
